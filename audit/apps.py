@@ -1,0 +1,10 @@
+"""Django's entry to the `audit` app."""
+
+from django.apps import AppConfig
+
+
+class AuditConfig(AppConfig):
+    """Register the app under its own name."""
+
+    name = "audit"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,185 @@
+"""Django's settings, filled from the environment (see environment.py for how secrets are refused)."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
+from billing_project.environment import BASE_DIR, env, secret, secret_list, stripe_api_base
+from billing_project.logging import logging_config
+
+if os.environ.get("STRIPE_LOG"):
+    # The SDK would print URLs and bodies to stderr on its own (stripe/facts.md, "The transport is the choke point").
+    raise ImproperlyConfigured("STRIPE_LOG must not be set: the Stripe SDK would log request bodies.")
+
+VAR_DIR = BASE_DIR / "var"
+VAR_DIR.mkdir(exist_ok=True)
+
+DEBUG = env.bool("DEBUG", default=False)
+# The command that prints a fresh set of secrets is the only one that must run without any.
+_REQUIRED = not DEBUG and sys.argv[1:2] != ["generate_secrets"]
+
+# --- Secrets: each list writes with its first value and reads with all of them ---
+SECRET_KEY = secret("SECRET_KEY", required=_REQUIRED)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+FIELD_ENCRYPTION_KEYS = secret_list("FIELD_ENCRYPTION_KEYS", required=_REQUIRED)
+BLIND_INDEX_KEYS = secret_list("BLIND_INDEX_KEYS", required=_REQUIRED)
+AUDIT_KEYS = secret_list("AUDIT_KEYS", required=_REQUIRED)
+STRIPE_API_KEY = secret("STRIPE_API_KEY", required=_REQUIRED, minimum=8)
+STRIPE_WEBHOOK_SECRETS = secret_list("STRIPE_WEBHOOK_SECRETS", required=_REQUIRED, minimum=8)
+
+# --- Stripe ---
+STRIPE_API_BASE = stripe_api_base()
+STRIPE_RATE_PER_SECOND = env.int("STRIPE_RATE_PER_SECOND", default=20)
+BILLING_FALLBACK_EMAIL = env.str("BILLING_FALLBACK_EMAIL", default="")
+BILLING_RUN_CAP_CENTS = env.int("BILLING_RUN_CAP_CENTS", default=500_000_000)  # $5,000,000, decisions.md 20
+
+# --- Where it runs ---
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+SERVE_INSECURE_LOOPBACK = env.bool("SERVE_INSECURE_LOOPBACK", default=False)
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
+ROOT_URLCONF = "billing_project.urls"
+WSGI_APPLICATION = "billing_project.wsgi.application"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "rest_framework_api_key",
+    "django_filters",
+    "drf_spectacular",
+    "drf_standardized_errors",
+    "audit",
+    "offices",
+    "patients",
+    "billing",
+    "sandbox",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database ---
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'billing.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # One writer at a time: take the write lock when the transaction begins. With the default mode 265 of 900
+    # competing transactions failed, with IMMEDIATE none (performance.md, "SQLite").
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+
+# --- Cache: the shared rate limiter needs one that every process sees ---
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+
+# --- Celery: the rows are the queue, Celery is only the doorbell (architecture.md) ---
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+CELERY_TASK_ALWAYS_EAGER = not CELERY_BROKER_URL
+
+# --- Time and language ---
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# --- Security: everything on, except TLS when the demo serves plain loopback ---
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not (SERVE_INSECURE_LOOPBACK or DEBUG)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 0 if SERVE_INSECURE_LOOPBACK or DEBUG else 31_536_000  # one year
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if SERVE_INSECURE_LOOPBACK:
+    if not set(ALLOWED_HOSTS) <= {"127.0.0.1", "localhost", "[::1]"}:
+        raise ImproperlyConfigured("SERVE_INSECURE_LOOPBACK is only for loopback: fix ALLOWED_HOSTS.")
+    # Plain HTTP on loopback: HSTS, TLS redirect and secure cookies cannot be on there (decisions.md 31).
+    SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
+
+_SELF = ["'self'"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": _SELF,
+        # unfold's Alpine.js evaluates expressions from attributes (dependencies.md, "Known traps").
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "frame-ancestors": ["'none'"],
+        "form-action": _SELF,
+        "base-uri": _SELF,
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# A webhook or API body is refused above this size before it is read further.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # 1 MiB
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Clinic billing API",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+UNFOLD = {"SITE_TITLE": "Clinic billing", "SITE_HEADER": "Clinic billing", "SHOW_HISTORY": False}
+
+LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"))
+LOGGING_CONFIG = "logging.config.dictConfig"
