@@ -1,10 +1,17 @@
 """Django's entry to the `patients` app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
 class PatientsConfig(AppConfig):
-    """Register the app under its own name."""
+    """Register the app, and the identity model that `patients.models` deliberately does not name."""
 
     name = "patients"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        """Load `models.py`, then `identity.py`."""
+        super().import_models()
+        import_module("patients.identity")

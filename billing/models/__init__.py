@@ -1,0 +1,50 @@
+"""The tables of billing, one idea per file; import from here."""
+
+from billing.models.cycle import BillingCycle
+from billing.models.invoice import (
+    ALLOWED_MOVES,
+    LINE_TOTAL,
+    ChargeReason,
+    HostedInvoicePage,
+    Invoice,
+    InvoiceOrigin,
+    InvoiceStatus,
+    InvoiceType,
+    ItemType,
+    LineItem,
+    NewUUID,
+    SettlementReason,
+)
+from billing.models.outbox import MessageKind, MessageStatus, OutboundRequest, OutboxMessage, OutboxStep
+from billing.models.payment import Payment, PaymentStatus
+from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
+from billing.models.stripe_event import EventStatus, StripeEvent
+
+__all__ = [
+    "ALLOWED_MOVES",
+    "LINE_TOTAL",
+    "BillingCycle",
+    "BillingRun",
+    "ChargeReason",
+    "EventStatus",
+    "HostedInvoicePage",
+    "Invoice",
+    "InvoiceOrigin",
+    "InvoiceStatus",
+    "InvoiceType",
+    "ItemType",
+    "LineItem",
+    "MessageKind",
+    "MessageStatus",
+    "NewUUID",
+    "OutboundRequest",
+    "OutboxMessage",
+    "OutboxStep",
+    "ParkedOffice",
+    "ParkingCode",
+    "Payment",
+    "PaymentStatus",
+    "RunStatus",
+    "SettlementReason",
+    "StripeEvent",
+]

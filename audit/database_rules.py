@@ -1,0 +1,32 @@
+"""A migration operation for rules that the ORM cannot express: triggers and exclusion constraints.
+
+Each vendor gets its own SQL, because a rule that silently does nothing on one of them is no rule
+(dependencies.md, "Left out on purpose": pgtrigger). Django rebuilds a SQLite table when a later migration
+alters it, which drops its triggers: such a migration must install them again, and
+`tests/test_database_rules.py` fails when one is missing.
+"""
+
+from collections.abc import Sequence
+
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
+
+
+def database_rule(
+    *, postgresql: Sequence[str], sqlite: Sequence[str], undo_postgresql: Sequence[str], undo_sqlite: Sequence[str]
+) -> migrations.RunPython:
+    """Return a reversible operation that runs the statements of the connected vendor, one by one."""
+
+    def install(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        _execute(schema_editor, {"postgresql": postgresql, "sqlite": sqlite})
+
+    def remove(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        _execute(schema_editor, {"postgresql": undo_postgresql, "sqlite": undo_sqlite})
+
+    return migrations.RunPython(install, remove)
+
+
+def _execute(schema_editor: BaseDatabaseSchemaEditor, statements: dict[str, Sequence[str]]) -> None:
+    for statement in statements[schema_editor.connection.vendor]:
+        schema_editor.execute(statement)

@@ -1,0 +1,124 @@
+"""The outbox: what must reach Stripe, stored exactly as it will be sent, and the evidence of all that left."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from billing.models.invoice import Invoice
+from offices.models import Office
+
+
+class MessageKind(models.TextChoices):
+    """What a message brings about at Stripe."""
+
+    CUSTOMER = "customer"
+    INVOICE = "invoice"
+
+
+class MessageStatus(models.TextChoices):
+    """Where a message is; `parked` waits for a person, `dead` was refused for good."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DONE = "done"
+    DEAD = "dead"
+    PARKED = "parked"
+
+
+class OutboxMessage(models.Model):
+    """A document for Stripe, frozen when it was queued. The row is the queue: back-off and lease live in it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, choices=MessageKind.choices)
+    office = models.ForeignKey(Office, on_delete=models.PROTECT, related_name="outbox_messages")
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="outbox_messages"
+    )
+    payload = models.TextField()
+    payload_digest = models.CharField(max_length=64)
+    status = models.CharField(max_length=10, choices=MessageStatus.choices, default=MessageStatus.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    # A code, never Stripe's text: a real 402 names the cardholder (stripe/facts.md).
+    error_code = models.CharField(max_length=60, blank=True)
+    created_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["invoice"], condition=Q(kind=MessageKind.INVOICE), name="outbox_one_message_per_invoice"
+            ),
+            models.UniqueConstraint(
+                fields=["office"], condition=Q(kind=MessageKind.CUSTOMER), name="outbox_one_customer_message_per_office"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=MessageKind.values), name="outbox_kind_known"),
+            models.CheckConstraint(condition=Q(status__in=MessageStatus.values), name="outbox_status_known"),
+            models.CheckConstraint(
+                condition=Q(status=MessageStatus.LEASED, lease_token__isnull=False, lease_expires_at__isnull=False)
+                | (~Q(status=MessageStatus.LEASED) & Q(lease_token__isnull=True, lease_expires_at__isnull=True)),
+                name="outbox_leased_has_a_token",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=MessageKind.INVOICE, invoice__isnull=False)
+                | (~Q(kind=MessageKind.INVOICE) & Q(invoice__isnull=True)),
+                name="outbox_invoice_message_names_its_invoice",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status__in=[MessageStatus.PENDING, MessageStatus.LEASED]),
+                name="outbox_waiting_by_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class OutboxStep(models.Model):
+    """One write to Stripe within a message: a recovery point with a random idempotency key of its own.
+
+    The row is committed before the first try. `key_version` rises only after a lookup proved that the object does
+    not exist (stripe/facts.md, "Idempotency").
+    """
+
+    message = models.ForeignKey(OutboxMessage, on_delete=models.PROTECT, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    operation = models.CharField(max_length=40)
+    idempotency_key = models.UUIDField(default=uuid.uuid4)
+    key_version = models.PositiveSmallIntegerField(default=1)
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    stripe_object_id = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "position"], name="outbox_step_one_per_position"),
+            models.UniqueConstraint(fields=["idempotency_key"], name="outbox_step_key_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} of {self.message_id}"
+
+
+class OutboundRequest(models.Model):
+    """Egress evidence: a request that left, as it was encoded (privacy.md, "The barrier" 3)."""
+
+    message = models.ForeignKey(
+        OutboxMessage, on_delete=models.PROTECT, null=True, blank=True, related_name="requests"
+    )
+    sent_at = models.DateTimeField()
+    operation = models.CharField(max_length=40)
+    method = models.CharField(max_length=6)
+    path = models.CharField(max_length=300)
+    body = models.TextField(blank=True)
+    body_digest = models.CharField(max_length=64)
+    result = models.CharField(max_length=60)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"

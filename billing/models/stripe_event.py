@@ -1,0 +1,51 @@
+"""The inbox: what Stripe told us, kept as ids, type and times only; never the body."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class EventStatus(models.TextChoices):
+    """Where an event is; `quarantined` names an object we do not know yet, `dead` one we never came to know."""
+
+    PENDING = "pending"
+    DONE = "done"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+    DEAD = "dead"
+
+
+class StripeEvent(models.Model):
+    """A doorbell, not a letter: it says which object to fetch (architecture.md, "How the data flows")."""
+
+    event_id = models.CharField(max_length=80, primary_key=True)
+    event_type = models.CharField(max_length=80)
+    object_id = models.CharField(max_length=80)
+    created = models.DateTimeField()
+    api_version = models.CharField(max_length=40)
+    livemode = models.BooleanField()
+    # Over id, type, created and object id; bodies may differ between deliveries (decisions.md 22).
+    digest = models.CharField(max_length=64)
+    # Set when the same id arrived with another digest: a security finding.
+    conflict_at = models.DateTimeField(null=True, blank=True)
+    received_at = models.DateTimeField()
+    status = models.CharField(max_length=12, choices=EventStatus.choices, default=EventStatus.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=EventStatus.values), name="stripe_event_status_known")
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(status__in=[EventStatus.PENDING, EventStatus.QUARANTINED]),
+                name="stripe_event_waiting_by_time",
+            ),
+            models.Index(fields=["object_id"], name="stripe_event_by_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"

@@ -1,0 +1,95 @@
+"""What holds for an office at an instant: its dated rows, loaded for many offices at once and asked in Python."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from offices.models import (
+    LIVE_STATUSES,
+    OfficePlan,
+    OfficeStatus,
+    OfficeStatusChange,
+    OfficeZone,
+    PlanPrice,
+    PriceOverride,
+)
+
+
+Held = TypeVar("Held")
+
+
+class NoPriceVersion(Exception):
+    """The plan has no price version for this day; add one before the office can be billed."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The dated rows of one office, oldest first; every question is "what holds at this instant (or day)?"."""
+
+    statuses: list[tuple[datetime, OfficeStatus]] = field(default_factory=list)
+    zones: list[tuple[datetime, str]] = field(default_factory=list)
+    plans: list[tuple[datetime, int]] = field(default_factory=list)
+    overrides: list[PriceOverride] = field(default_factory=list)
+
+    def status_at(self, at: datetime) -> OfficeStatus:
+        """Return the status that holds at `at`; before any row, the first one."""
+        return _holding(self.statuses, at)
+
+    def zone_at(self, at: datetime) -> str:
+        """Return the zone name that holds at `at`."""
+        return _holding(self.zones, at)
+
+    def plan_at(self, at: datetime) -> int:
+        """Return the id of the plan that holds at `at`."""
+        return _holding(self.plans, at)
+
+    def override_on(self, day: date) -> PriceOverride | None:
+        """Return the price override for cycles that start on `day`: the latest given of those that cover it."""
+        covering = [override for override in self.overrides if override.starts_on <= day < override.ends_on]
+        return covering[-1] if covering else None
+
+    def first_live_in(self, start: datetime, end: datetime) -> datetime | None:
+        """Return the first instant of [start, end) at which the office is trialing or active, or None."""
+        if self.status_at(start) in LIVE_STATUSES:
+            return start
+        return next((at for at, status in self.statuses if start < at < end and status in LIVE_STATUSES), None)
+
+
+def _holding(rows: Sequence[tuple[datetime, Held]], at: datetime) -> Held:
+    position = bisect_right(rows, at, key=lambda row: row[0])
+    return rows[max(position - 1, 0)][1]
+
+
+def load_timelines(office_ids: Iterable[UUID]) -> dict[UUID, Timeline]:
+    """Load the dated rows of these offices with four queries."""
+    ids = list(office_ids)
+    timelines: dict[UUID, Timeline] = defaultdict(Timeline)
+    for change in OfficeStatusChange.objects.filter(office__in=ids).order_by("effective_at"):
+        timelines[change.office_id].statuses.append((change.effective_at, OfficeStatus(change.status)))
+    for zone in OfficeZone.objects.filter(office__in=ids).order_by("effective_at"):
+        timelines[zone.office_id].zones.append((zone.effective_at, zone.timezone))
+    for plan in OfficePlan.objects.filter(office__in=ids).order_by("effective_at"):
+        timelines[plan.office_id].plans.append((plan.effective_at, plan.plan_id))
+    for override in PriceOverride.objects.filter(office__in=ids).order_by("created_at", "pk"):
+        timelines[override.office_id].overrides.append(override)
+    return dict(timelines)
+
+
+class PriceBook:
+    """The price versions of all plans: few rows, read once per run."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, list[PlanPrice]] = defaultdict(list)
+        for price in PlanPrice.objects.order_by("effective_on"):
+            self._versions[price.plan_id].append(price)
+
+    def version_on(self, plan_id: int, day: date) -> PlanPrice:
+        """Return the version for cycles that start on `day`; raise NoPriceVersion when there is none yet."""
+        versions = [price for price in self._versions[plan_id] if price.effective_on <= day]
+        if not versions:
+            raise NoPriceVersion("the plan has no price version for this day")
+        return versions[-1]
