@@ -172,7 +172,7 @@ class NewUUID(Func):
         """Build a version 4 UUID as Django stores it on SQLite: 32 hexadecimal digits."""
         return (
             "(lower(hex(randomblob(6))) || '4' || substr(lower(hex(randomblob(2))), 2) || "
-            "substr('89ab', 1 + (abs(random()) % 4), 1) || substr(lower(hex(randomblob(8))), 2))",
+            "substr('89ab', 1 + (random() & 3), 1) || substr(lower(hex(randomblob(8))), 2))",
             [],
         )
 
@@ -184,7 +184,7 @@ class LineItem(models.Model):
     invoice is closed a trigger lets nothing change but `live`, to false, when the invoice is canceled.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=NewUUID(), editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="line_items")
     item_type = models.CharField(max_length=20, choices=ItemType.choices)
     cycle_key = models.CharField(max_length=7, null=True, blank=True)
