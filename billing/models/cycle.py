@@ -36,6 +36,8 @@ class BillingCycle(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     # At close: the id of the last activity period that was counted. Later ones become adjustments.
     last_period_id = models.BigIntegerField(null=True, blank=True)
+    # At close: how many patient accounts were charged, to notice a sudden growth (decisions.md 20).
+    patient_count = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [

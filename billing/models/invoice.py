@@ -168,6 +168,10 @@ class NewUUID(Func):
     template = "gen_random_uuid()"
     output_field = models.UUIDField()
 
+    def get_group_by_cols(self) -> list[object]:
+        """Stay out of GROUP BY: a value that differs for every row would undo the grouping."""
+        return []
+
     def as_sqlite(self, *_args: object, **_kwargs: object) -> tuple[str, list[object]]:
         """Build a version 4 UUID as Django stores it on SQLite: 32 hexadecimal digits."""
         return (

@@ -1,0 +1,190 @@
+"""Close invoices: freeze their lines and totals, settle what owes nothing, queue the rest for Stripe.
+
+One way for one invoice and for a chunk of five hundred. The caller holds the office locks.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, F, OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
+
+from audit.chain import Fact, record_many
+from billing import documents
+from billing.documents import CustomerDocument, DocumentItem, InvoiceDocument
+from billing.fail_points import FailPoint, reach
+from billing.models import (
+    LINE_TOTAL,
+    BillingCycle,
+    Invoice,
+    InvoiceStatus,
+    LineItem,
+    MessageKind,
+    OutboxMessage,
+    SettlementReason,
+)
+from billing.wake_up import Bell, ring_after_commit
+from offices.models import Office, OfficeStatus
+
+
+class InvoiceAlreadyClosed(Exception):
+    """The invoice is frozen; what comes now belongs on another document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedInvoices:
+    """What a close did. `billed` is cents by currency; settled invoices owe nothing and were not queued."""
+
+    count: int = 0
+    billed: dict[str, int] = field(default_factory=dict)
+
+
+def office_stream(office: Office) -> str:
+    """Return the name of the office's audit stream."""
+    return f"office:{office.reference}"
+
+
+def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) -> ClosedInvoices:
+    """Freeze these drafts, settle the zero ones as paid (product.md rule 9) and queue the others.
+
+    Raises InvoiceAlreadyClosed when one of them is not an open draft.
+    """
+    drafts = Invoice.objects.filter(pk__in=invoice_ids, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
+    frozen = drafts.update(total_cents=_sum_of_lines(), closed_at=now, updated_at=now)
+    if frozen != len(invoice_ids):
+        raise InvoiceAlreadyClosed("an invoice to close is not an open draft")
+    reach(FailPoint.RUN_INVOICES_CLOSED)
+    closed = list(Invoice.objects.filter(pk__in=invoice_ids).select_related("office", "cycle").defer("internal_note"))
+    _settle([invoice for invoice in closed if invoice.total_cents == 0], now)
+    _queue([invoice for invoice in closed if invoice.total_cents], now)
+    reach(FailPoint.RUN_MESSAGES_QUEUED)
+    record_many([fact for invoice in closed for fact in _facts(invoice)], actor=actor, now=now)
+    billed: dict[str, int] = defaultdict(int)
+    for invoice in closed:
+        billed[invoice.currency] += invoice.total_cents or 0
+    return ClosedInvoices(len(closed), dict(billed))
+
+
+def _sum_of_lines() -> Coalesce:
+    lines = LineItem.objects.filter(invoice=OuterRef("pk"), live=True).order_by().values("invoice")
+    return Coalesce(Subquery(lines.annotate(total=Sum(LINE_TOTAL)).values("total")), Value(0))
+
+
+def _settle(invoices: Sequence[Invoice], now: datetime) -> None:
+    for invoice in invoices:
+        invoice.status, invoice.paid_at = InvoiceStatus.PAID, now
+        invoice.settlement_reason = _settlement_reason(invoice)
+        invoice.version += 1
+    Invoice.objects.bulk_update(invoices, ["status", "paid_at", "settlement_reason", "version"], batch_size=500)
+
+
+def _settlement_reason(invoice: Invoice) -> SettlementReason:
+    trial = invoice.cycle is not None and invoice.cycle.status == OfficeStatus.TRIALING
+    return SettlementReason.TRIAL if trial else SettlementReason.NOTHING_DUE
+
+
+def _queue(invoices: Sequence[Invoice], now: datetime) -> None:
+    if not invoices:
+        return
+    items = _items_of(invoices)
+    _queue_customers({invoice.office_id: invoice.office for invoice in invoices}.values(), now)
+    OutboxMessage.objects.bulk_create(
+        [_message(MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now, invoice) for invoice in invoices],
+        batch_size=500,
+    )
+    ring_after_commit(Bell.OUTBOX)
+
+
+def _queue_customers(offices: Sequence[Office], now: datetime) -> None:  # type: ignore[misc]
+    """Queue the customer of each office that has none at Stripe yet; a second message for one is ignored."""
+    without = Office.objects.filter(pk__in=[office.pk for office in offices], stripe_account__isnull=True)
+    missing = without.exclude(outbox_messages__kind=MessageKind.CUSTOMER)
+    OutboxMessage.objects.bulk_create(
+        [_message(MessageKind.CUSTOMER, office, customer_document(office), now) for office in missing],
+        batch_size=500,
+        ignore_conflicts=True,
+    )
+
+
+def customer_document(office: Office) -> CustomerDocument:
+    """Return the office as Stripe may know it: opaque by default, reached through the vendor's own mailbox."""
+    return CustomerDocument(
+        office=str(office.pk), name=office.opaque_name, email=settings.BILLING_FALLBACK_EMAIL or None
+    )
+
+
+def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
+    """Aggregate the lines: one item per item type and unit price, nothing finer ever leaves."""
+    rows = (
+        LineItem.objects.filter(invoice__in=[invoice.pk for invoice in invoices], live=True)
+        .values_list("invoice", "item_type", "unit_price_cents")
+        .annotate(quantity=Sum("quantity"))
+        .order_by("invoice", "item_type", "unit_price_cents")
+    )
+    items: dict[UUID, list[DocumentItem]] = defaultdict(list)
+    for invoice_id, item_type, unit_price_cents, quantity in rows:
+        if unit_price_cents:  # what costs nothing is explained here, not at Stripe
+            items[invoice_id].append(DocumentItem(item_type, unit_price_cents, quantity))
+    return items
+
+
+def _document(invoice: Invoice, items: Sequence[DocumentItem]) -> InvoiceDocument:
+    office = invoice.office
+    return InvoiceDocument(
+        invoice=str(invoice.pk),
+        office=str(office.pk),
+        invoice_type=invoice.invoice_type,
+        cycle=invoice.cycle.key if invoice.cycle else None,
+        currency=invoice.currency.lower(),
+        collection_method=office.collection_method,
+        days_until_due=office.days_until_due,
+        items=tuple(items),
+        total_cents=invoice.total_cents or 0,
+    )
+
+
+def _message(
+    kind: MessageKind,
+    office: Office,
+    document: InvoiceDocument | CustomerDocument,
+    now: datetime,
+    invoice: Invoice | None = None,
+) -> OutboxMessage:
+    payload = documents.to_text(document)
+    return OutboxMessage(
+        kind=kind,
+        office=office,
+        invoice=invoice,
+        payload=payload,
+        payload_digest=documents.digest(payload),
+        next_attempt_at=now,
+        created_at=now,
+    )
+
+
+def _facts(invoice: Invoice) -> list[Fact]:
+    stream = office_stream(invoice.office)
+    closed = Fact(
+        stream,
+        "invoice.closed",
+        {
+            "invoice": str(invoice.pk),
+            "type": invoice.invoice_type,
+            "cycle": invoice.cycle.key if invoice.cycle else None,
+            "total_cents": invoice.total_cents,
+            "currency": invoice.currency,
+        },
+    )
+    if invoice.status != InvoiceStatus.PAID:
+        return [closed]
+    moved = {
+        "invoice": str(invoice.pk),
+        "from": InvoiceStatus.DRAFT,
+        "to": InvoiceStatus.PAID,
+        "reason": invoice.settlement_reason,
+    }
+    return [closed, Fact(stream, "invoice.status_changed", moved)]

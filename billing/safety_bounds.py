@@ -1,0 +1,98 @@
+"""Does the close look right? Checks that know nothing of how the lines were made (decisions.md 20).
+
+A difference parks the office before anything is sent: two lines for one patient, a missing one, a wrong price.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+
+from billing.models import BillingCycle, LineItem, ParkingCode
+from billing.models.invoice import PATIENT_TYPES
+from patients.models import ActivityPeriod, Patient
+
+GROWTH_FACTOR, GROWTH_ALLOWANCE = 1.5, 20  # warn above 1.5 x + 20 patient accounts,
+GROWTH_CHECK_FROM_INDEX = 2  # and not before an office's third close
+
+
+@dataclass(frozen=True, slots=True)
+class BoundBroken(Exception):  # noqa: N818 - named like a sentence: the bound is broken
+    """A close that must not happen: the office is parked with this code."""
+
+    office_id: UUID
+    code: ParkingCode
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What the lines of a cycle say: how many patient accounts, at which lowest and highest price."""
+
+    count: int
+    lowest_cents: int
+    highest_cents: int
+
+
+def check_charges(cycles: Sequence[BillingCycle]) -> dict[int, int]:
+    """Return the number of charged patient accounts by cycle id; raise BoundBroken for the first doubtful office."""
+    charged = _charged(cycles)
+    billable = _billable_counts(cycles)
+    for cycle in cycles:
+        lines = charged.get(cycle.pk, Charged(0, cycle.unit_price_cents, cycle.unit_price_cents))
+        if lines.count != billable.get(cycle.pk, 0):
+            raise BoundBroken(cycle.office_id, ParkingCode.COUNT_DIFFERS)
+        if not lines.lowest_cents == lines.highest_cents == cycle.unit_price_cents:
+            raise BoundBroken(cycle.office_id, ParkingCode.PRICE_DIFFERS)
+    return {cycle_id: lines.count for cycle_id, lines in charged.items()}
+
+
+def grown_suddenly(cycles: Sequence[BillingCycle], counts: dict[int, int]) -> list[UUID]:
+    """Return the offices whose patient accounts grew beyond what is usual since their last closed cycle."""
+    previous = {
+        cycle.office_id: cycle
+        for cycle in BillingCycle.objects.filter(
+            office__in=[cycle.office_id for cycle in cycles], closed_at__isnull=False
+        ).order_by("index")
+    }
+    closes = BillingCycle.objects.filter(office__in=previous, closed_at__isnull=False)
+    number = dict(closes.order_by().values_list("office").annotate(number=Count("pk")))
+    return [
+        cycle.office_id
+        for cycle in cycles
+        if number.get(cycle.office_id, 0) >= GROWTH_CHECK_FROM_INDEX
+        and counts.get(cycle.pk, 0)
+        > GROWTH_FACTOR * (previous[cycle.office_id].patient_count or 0) + GROWTH_ALLOWANCE
+    ]
+
+
+def _charged(cycles: Sequence[BillingCycle]) -> dict[int, Charged]:
+    rows = (
+        LineItem.objects.filter(invoice__cycle__in=[cycle.pk for cycle in cycles], live=True, item_type__in=PATIENT_TYPES)
+        .order_by()
+        .values_list("invoice__cycle")
+        .annotate(count=Count("pk"), lowest=Min("unit_price_cents"), highest=Max("unit_price_cents"))
+    )
+    return {cycle_id: Charged(count, lowest, highest) for cycle_id, count, lowest, highest in rows}
+
+
+def _billable_counts(cycles: Sequence[BillingCycle]) -> dict[int, int]:
+    """Count patients, not lines: everyone with a period in the cycle, and who had a line before a backdated end."""
+    periods = ActivityPeriod.objects.filter(patient=OuterRef("office__patients"), activated_at__lt=OuterRef("end_at"))
+    overlapping = periods.filter(Q(deactivated_at__isnull=True) | Q(deactivated_at__gt=OuterRef("start_at")))
+    ended_in_retrospect = periods.filter(
+        deactivated_at__lte=OuterRef("start_at"), deactivation_recorded_at__gt=F("deactivated_at")
+    )
+    line = LineItem.objects.filter(
+        patient_reference=OuterRef("office__patients"), cycle_key=OuterRef("key"), live=True
+    )
+    rows = (
+        BillingCycle.objects.filter(
+            Q(pk__in=[cycle.pk for cycle in cycles])
+            & (Exists(overlapping) | (Exists(ended_in_retrospect) & Exists(line)))
+        )
+        .order_by()
+        .values_list("pk")
+        .annotate(count=Count("office__patients"))
+    )
+    return dict(rows)
