@@ -54,7 +54,10 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
     heads = _lock_heads({fact.stream for fact in facts})
     AuditEntry.objects.bulk_create(list(_sealed(facts, heads, actor=actor, now=now)), batch_size=2000)
     StreamHead.objects.bulk_create(
-        heads.values(), update_conflicts=True, unique_fields=["stream"], update_fields=["seq", "digest", "mac_key", "mac"]
+        heads.values(),
+        update_conflicts=True,
+        unique_fields=["stream"],
+        update_fields=["seq", "digest", "mac_key", "mac"],
     )
 
 
@@ -71,9 +74,7 @@ def _lock_heads(streams: set[str]) -> dict[str, StreamHead]:
     return heads
 
 
-def _sealed(
-    facts: Iterable[Fact], heads: dict[str, StreamHead], *, actor: str, now: datetime
-) -> Iterator[AuditEntry]:
+def _sealed(facts: Iterable[Fact], heads: dict[str, StreamHead], *, actor: str, now: datetime) -> Iterator[AuditEntry]:
     """Yield the entries, moving the heads on."""
     key_id, key = seal.writing_key()
     for fact in facts:

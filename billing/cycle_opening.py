@@ -10,7 +10,9 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
+from audit.chain import Fact, record_many
 from billing import cycles
+from billing.audit_stream import office_stream
 from billing.cycles import CycleSpan
 from billing.models import BillingCycle, Invoice, InvoiceType
 from billing.pricing import PriceTerms, unit_price
@@ -29,7 +31,7 @@ class LastCycle:
 
 
 def open_missing_cycles(
-    offices: Sequence[Office], *, as_of: datetime, now: datetime, prices: PriceBook | None = None
+    offices: Sequence[Office], *, as_of: datetime, actor: str, now: datetime, prices: PriceBook | None = None
 ) -> list[BillingCycle]:
     """Open every cycle that started by `as_of` and has no row yet, with its draft invoice; return the new cycles.
 
@@ -49,6 +51,7 @@ def open_missing_cycles(
     first_cycles = [cycle.office_id for cycle in opened if cycle.office_id not in last]
     if first_cycles:
         Office.objects.filter(pk__in=first_cycles).update(first_cycle_opened_at=now)
+    record_many([_opened_fact(cycle) for cycle in opened], actor=actor, now=now)
     return opened
 
 
@@ -60,12 +63,13 @@ def is_live(office: Office, at: datetime) -> bool:
 def _last_cycles(offices: Sequence[Office]) -> dict[UUID, LastCycle]:
     newest = BillingCycle.objects.filter(office=OuterRef("office")).order_by("-index").values("pk")[:1]
     rows = BillingCycle.objects.filter(office__in=offices, pk=Subquery(newest))
-    return {office_id: LastCycle(index, end_at) for office_id, index, end_at in rows.values_list("office", "index", "end_at")}
+    return {
+        office_id: LastCycle(index, end_at)
+        for office_id, index, end_at in rows.values_list("office", "index", "end_at")
+    }
 
 
-def _missing_spans(
-    office: Office, timeline: Timeline, last: LastCycle | None, as_of: datetime
-) -> Iterator[CycleSpan]:
+def _missing_spans(office: Office, timeline: Timeline, last: LastCycle | None, as_of: datetime) -> Iterator[CycleSpan]:
     anchor = office.billing_cycle_anchor_date
     if last is None:
         # The first cycle is the one that contains this moment; earlier ones come only from a backfill.
@@ -109,6 +113,11 @@ def _frozen(
         unit_price_cents=unit_price(terms),
         opened_at=now,
     )
+
+
+def _opened_fact(cycle: BillingCycle) -> Fact:
+    terms = {"cycle": cycle.key, "status": cycle.status, "unit_price_cents": cycle.unit_price_cents}
+    return Fact(office_stream(cycle.office.reference), "cycle.opened", terms)
 
 
 def _draft(cycle: BillingCycle, now: datetime) -> Invoice:

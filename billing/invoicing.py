@@ -4,22 +4,22 @@ One way for one invoice and for a chunk of five hundred. The caller holds the of
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, OuterRef, Subquery, Sum, Value
+from django.db.models import OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.chain import Fact, record_many
 from billing import documents
+from billing.audit_stream import office_stream
 from billing.documents import CustomerDocument, DocumentItem, InvoiceDocument
 from billing.fail_points import FailPoint, reach
 from billing.models import (
     LINE_TOTAL,
-    BillingCycle,
     Invoice,
     InvoiceStatus,
     LineItem,
@@ -41,11 +41,6 @@ class ClosedInvoices:
 
     count: int = 0
     billed: dict[str, int] = field(default_factory=dict)
-
-
-def office_stream(office: Office) -> str:
-    """Return the name of the office's audit stream."""
-    return f"office:{office.reference}"
 
 
 def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) -> ClosedInvoices:
@@ -93,13 +88,16 @@ def _queue(invoices: Sequence[Invoice], now: datetime) -> None:
     items = _items_of(invoices)
     _queue_customers({invoice.office_id: invoice.office for invoice in invoices}.values(), now)
     OutboxMessage.objects.bulk_create(
-        [_message(MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now, invoice) for invoice in invoices],
+        [
+            _message(MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now, invoice)
+            for invoice in invoices
+        ],
         batch_size=500,
     )
     ring_after_commit(Bell.OUTBOX)
 
 
-def _queue_customers(offices: Sequence[Office], now: datetime) -> None:  # type: ignore[misc]
+def _queue_customers(offices: Iterable[Office], now: datetime) -> None:
     """Queue the customer of each office that has none at Stripe yet; a second message for one is ignored."""
     without = Office.objects.filter(pk__in=[office.pk for office in offices], stripe_account__isnull=True)
     missing = without.exclude(outbox_messages__kind=MessageKind.CUSTOMER)
@@ -167,7 +165,7 @@ def _message(
 
 
 def _facts(invoice: Invoice) -> list[Fact]:
-    stream = office_stream(invoice.office)
+    stream = office_stream(invoice.office.reference)
     closed = Fact(
         stream,
         "invoice.closed",

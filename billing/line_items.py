@@ -19,9 +19,7 @@ _ENDS = "office__activity_periods__deactivated_at"
 _PATIENT = "office__activity_periods__patient_id"
 
 
-def insert_missing_charges(
-    cycle_ids: Sequence[int], *, now: datetime, patient: UUID | None = None
-) -> int:
+def insert_missing_charges(cycle_ids: Sequence[int], *, now: datetime, patient: UUID | None = None) -> int:
     """Charge each billable patient of these open cycles who has no live line in them yet; return the lines added.
 
     With `patient`, only that one. A cycle without an open monthly invoice (canceled: waived) gets nothing.

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.chain import Fact, record
-from billing.invoicing import office_stream
+from billing.audit_stream import office_stream
 from billing.models import MessageStatus, OutboxMessage, ParkedOffice, ParkingCode
 from billing.wake_up import Bell, ring_after_commit
 from offices.locking import lock_office
@@ -31,7 +31,7 @@ def park_office(*, office_id: UUID, code: ParkingCode, actor: str, now: datetime
     incident_id = uuid.uuid4()
     ParkedOffice.objects.create(office=office, code=code, incident_id=incident_id, parked_at=now)
     Office.objects.filter(pk=office.pk).update(parked_at=now)
-    fact = Fact(office_stream(office), "office.parked", {"code": code, "incident": str(incident_id)})
+    fact = Fact(office_stream(office.reference), "office.parked", {"code": code, "incident": str(incident_id)})
     record(fact, actor=actor, now=now)
     return incident_id
 
@@ -50,5 +50,5 @@ def unpark_office(*, office_id: UUID, reason: str, actor: str, now: datetime) ->
         status=MessageStatus.PENDING, next_attempt_at=now, error_code=""
     )
     # The reason stays on the row: staff's own words do not enter the chain, where nothing can be erased.
-    record(Fact(office_stream(office), "office.unparked"), actor=actor, now=now)
+    record(Fact(office_stream(office.reference), "office.unparked"), actor=actor, now=now)
     ring_after_commit(Bell.OUTBOX)

@@ -11,18 +11,19 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 
 from billing.models import BillingCycle, LineItem, ParkingCode
 from billing.models.invoice import PATIENT_TYPES
-from patients.models import ActivityPeriod, Patient
+from patients.models import ActivityPeriod
 
 GROWTH_FACTOR, GROWTH_ALLOWANCE = 1.5, 20  # warn above 1.5 x + 20 patient accounts,
 GROWTH_CHECK_FROM_INDEX = 2  # and not before an office's third close
 
 
-@dataclass(frozen=True, slots=True)
-class BoundBroken(Exception):  # noqa: N818 - named like a sentence: the bound is broken
-    """A close that must not happen: the office is parked with this code."""
+class BoundBroken(Exception):
+    """A close that must not happen: the office is parked with `code`."""
 
-    office_id: UUID
-    code: ParkingCode
+    def __init__(self, office_id: UUID, code: ParkingCode) -> None:
+        super().__init__(code)
+        self.office_id = office_id
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,15 @@ def grown_suddenly(cycles: Sequence[BillingCycle], counts: dict[int, int]) -> li
         cycle.office_id
         for cycle in cycles
         if number.get(cycle.office_id, 0) >= GROWTH_CHECK_FROM_INDEX
-        and counts.get(cycle.pk, 0)
-        > GROWTH_FACTOR * (previous[cycle.office_id].patient_count or 0) + GROWTH_ALLOWANCE
+        and counts.get(cycle.pk, 0) > GROWTH_FACTOR * (previous[cycle.office_id].patient_count or 0) + GROWTH_ALLOWANCE
     ]
 
 
 def _charged(cycles: Sequence[BillingCycle]) -> dict[int, Charged]:
     rows = (
-        LineItem.objects.filter(invoice__cycle__in=[cycle.pk for cycle in cycles], live=True, item_type__in=PATIENT_TYPES)
+        LineItem.objects.filter(
+            invoice__cycle__in=[cycle.pk for cycle in cycles], live=True, item_type__in=PATIENT_TYPES
+        )
         .order_by()
         .values_list("invoice__cycle")
         .annotate(count=Count("pk"), lowest=Min("unit_price_cents"), highest=Max("unit_price_cents"))
@@ -83,9 +85,7 @@ def _billable_counts(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     ended_in_retrospect = periods.filter(
         deactivated_at__lte=OuterRef("start_at"), deactivation_recorded_at__gt=F("deactivated_at")
     )
-    line = LineItem.objects.filter(
-        patient_reference=OuterRef("office__patients"), cycle_key=OuterRef("key"), live=True
-    )
+    line = LineItem.objects.filter(patient_reference=OuterRef("office__patients"), cycle_key=OuterRef("key"), live=True)
     rows = (
         BillingCycle.objects.filter(
             Q(pk__in=[cycle.pk for cycle in cycles])

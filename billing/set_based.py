@@ -21,7 +21,7 @@ def insert_from(model: type[Model], rows: QuerySet[Any], **columns: str | Combin
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         # Every name comes from a model, every value is a parameter.
-        cursor.execute(f"INSERT INTO {table} ({names}) {sql}", params)  # noqa: S608
+        cursor.execute(f"INSERT INTO {table} ({names}) {sql}", params)
         return int(cursor.rowcount)
 
 

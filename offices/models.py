@@ -191,9 +191,7 @@ class PriceOverride(models.Model):
 class OfficeStripeAccount(models.Model):
     """The office at Stripe: a row apart, so that lists of offices never decrypt (performance.md, "Reads")."""
 
-    office = models.OneToOneField(
-        Office, on_delete=models.PROTECT, primary_key=True, related_name="stripe_account"
-    )
+    office = models.OneToOneField(Office, on_delete=models.PROTECT, primary_key=True, related_name="stripe_account")
     customer_id = EncryptedTextField()
     customer_index = models.CharField(max_length=64)
     customer_index_key = models.CharField(max_length=12)

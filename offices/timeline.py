@@ -18,7 +18,6 @@ from offices.models import (
     PriceOverride,
 )
 
-
 Held = TypeVar("Held")
 
 

@@ -40,7 +40,9 @@ class ActivityPeriod(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["patient", "activated_at"], name="activity_period_starts_once"),
             models.UniqueConstraint(
-                fields=["patient"], condition=Q(deactivated_at__isnull=True), name="activity_period_one_open_per_patient"
+                fields=["patient"],
+                condition=Q(deactivated_at__isnull=True),
+                name="activity_period_one_open_per_patient",
             ),
             models.CheckConstraint(
                 condition=Q(deactivated_at__isnull=True) | Q(deactivated_at__gt=F("activated_at")),

@@ -45,7 +45,9 @@ class BillingCycle(models.Model):
             models.UniqueConstraint(fields=["office", "key"], name="billing_cycle_one_per_month"),
             models.CheckConstraint(condition=Q(end_at__gt=F("start_at")), name="billing_cycle_not_empty"),
             models.CheckConstraint(condition=Q(unit_price_cents__gte=0), name="billing_cycle_price_not_negative"),
-            models.CheckConstraint(condition=Q(key__regex=r"^[0-9]{4}-(0[1-9]|1[0-2])$"), name="billing_cycle_key_is_a_month"),
+            models.CheckConstraint(
+                condition=Q(key__regex=r"^[0-9]{4}-(0[1-9]|1[0-2])$"), name="billing_cycle_key_is_a_month"
+            ),
             models.CheckConstraint(
                 condition=Q(closed_at__isnull=True, last_period_id__isnull=True)
                 | Q(closed_at__isnull=False, last_period_id__isnull=False, carried_over_at__isnull=False),

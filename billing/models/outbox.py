@@ -109,9 +109,7 @@ class OutboxStep(models.Model):
 class OutboundRequest(models.Model):
     """Egress evidence: a request that left, as it was encoded (privacy.md, "The barrier" 3)."""
 
-    message = models.ForeignKey(
-        OutboxMessage, on_delete=models.PROTECT, null=True, blank=True, related_name="requests"
-    )
+    message = models.ForeignKey(OutboxMessage, on_delete=models.PROTECT, null=True, blank=True, related_name="requests")
     sent_at = models.DateTimeField()
     operation = models.CharField(max_length=40)
     method = models.CharField(max_length=6)

@@ -33,7 +33,8 @@ class Payment(models.Model):
             models.UniqueConstraint(fields=["stripe_payment_id"], name="payment_stripe_id_once"),
             models.CheckConstraint(condition=Q(status__in=PaymentStatus.values), name="payment_status_known"),
             models.CheckConstraint(
-                condition=Q(amount_requested_cents__gte=0, amount_paid_cents__gte=0), name="payment_amounts_not_negative"
+                condition=Q(amount_requested_cents__gte=0, amount_paid_cents__gte=0),
+                name="payment_amounts_not_negative",
             ),
         ]
 

@@ -35,7 +35,9 @@ class BillingRun(models.Model):
     billed = models.TextField(default="{}")
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known")]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known")
+        ]
 
     def __str__(self) -> str:
         return f"run of {self.as_of:%Y-%m-%d %H:%M}"
@@ -75,7 +77,8 @@ class ParkedOffice(models.Model):
             ),
             models.CheckConstraint(condition=Q(code__in=ParkingCode.values), name="parked_office_code_known"),
             models.CheckConstraint(
-                condition=Q(unparked_at__isnull=True) | ~Q(unpark_reason=""), name="parked_office_unparked_with_a_reason"
+                condition=Q(unparked_at__isnull=True) | ~Q(unpark_reason=""),
+                name="parked_office_unparked_with_a_reason",
             ),
         ]
 

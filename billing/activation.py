@@ -1,0 +1,146 @@
+"""Activate and deactivate a patient account, with what it means for the bill (product.md rules 2, 3 and 5)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from audit.chain import Fact, record
+from billing.audit_stream import office_stream
+from billing.cycle_opening import is_live, open_missing_cycles
+from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices
+from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
+from offices.locking import lock_office
+from offices.models import Office
+from patients.models import ActivityPeriod, Patient
+
+
+class OfficeNotBillable(Exception):
+    """The office is canceled or inactive: no new charges (product.md rule 8)."""
+
+
+class PatientNotFound(Exception):
+    """There is no such patient account at this office."""
+
+
+class TimeInFuture(Exception):
+    """Activity is recorded when it has begun or ended, never ahead of time (decisions.md 3)."""
+
+
+class PeriodsOverlap(Exception):
+    """The patient account was already active at that time; periods may touch, not overlap."""
+
+
+class PeriodEmpty(Exception):
+    """The end is not after the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationResult:
+    """What an activation changed: the lines it added, and the closed cycles that stay free of charge."""
+
+    changed: bool
+    lines: tuple[LineItem, ...] = ()
+    waived_cycles: tuple[str, ...] = ()
+
+
+@transaction.atomic
+def activate_patient(
+    *, office_id: UUID, patient_id: UUID, actor: str, now: datetime, activated_at: datetime | None = None
+) -> ActivationResult:
+    """Activate the account from `activated_at` (default `now`) on and charge every cycle that this makes billable.
+
+    The present cycle gets its line at once; a closed one an adjustment on the open invoice. Activating an active
+    account changes nothing and says so. Raises OfficeNotBillable, PatientNotFound, TimeInFuture, PeriodsOverlap,
+    and the office lock's OfficeNotFound and OfficeBusy.
+    """
+    office = lock_office(office_id)
+    patient = _patient(office, patient_id)
+    starts_at = activated_at or now
+    if starts_at > now:
+        raise TimeInFuture("activated_at lies in the future")
+    if not is_live(office, now):
+        raise OfficeNotBillable("the office is canceled or inactive")
+    if _open_period(patient) is not None:
+        return ActivationResult(changed=False)
+    if ActivityPeriod.objects.filter(patient=patient, deactivated_at__gt=starts_at).exists():
+        raise PeriodsOverlap("the patient account was already active at that time")
+    ActivityPeriod.objects.create(patient=patient, office=office, activated_at=starts_at)
+    open_missing_cycles([office], as_of=now, actor=actor, now=now)
+    lines = _charge(office, patient, starts_at, now)
+    waived = _waived_cycles(office, patient, starts_at)
+    payload = {"patient": str(patient.pk), "lines": len(lines), "waived": len(waived)}
+    record(Fact(office_stream(office.reference), "patient.activated", payload), actor=actor, now=now)
+    return ActivationResult(True, tuple(lines), tuple(waived))
+
+
+@transaction.atomic
+def deactivate_patient(
+    *, office_id: UUID, patient_id: UUID, actor: str, now: datetime, deactivated_at: datetime | None = None
+) -> bool:
+    """End the account's activity at `deactivated_at` (default `now`); return whether anything changed.
+
+    Takes no line away; the account is simply not carried into the next cycle. Allowed for every office status.
+    Raises PatientNotFound, TimeInFuture, PeriodEmpty, and the office lock's OfficeNotFound and OfficeBusy.
+    """
+    office = lock_office(office_id)
+    patient = _patient(office, patient_id)
+    ends_at = deactivated_at or now
+    if ends_at > now:
+        raise TimeInFuture("deactivated_at lies in the future")
+    period = _open_period(patient)
+    if period is None:
+        return False
+    if ends_at <= period.activated_at:
+        raise PeriodEmpty("deactivated_at must be after the activation")
+    period.deactivated_at, period.deactivation_recorded_at = ends_at, now
+    period.save(update_fields=["deactivated_at", "deactivation_recorded_at"])
+    record(
+        Fact(office_stream(office.reference), "patient.deactivated", {"patient": str(patient.pk)}), actor=actor, now=now
+    )
+    return True
+
+
+def _patient(office: Office, patient_id: UUID) -> Patient:
+    patient = Patient.objects.filter(pk=patient_id, office=office).first()
+    if patient is None:
+        raise PatientNotFound("there is no such patient account at this office")
+    return patient
+
+
+def _open_period(patient: Patient) -> ActivityPeriod | None:
+    return ActivityPeriod.objects.filter(patient=patient, deactivated_at__isnull=True).first()
+
+
+def _charge(office: Office, patient: Patient, starts_at: datetime, now: datetime) -> list[LineItem]:
+    """Add the lines of the new period and return them, the oldest cycle first."""
+    lines = LineItem.objects.filter(patient_reference=patient.pk)
+    before = set(lines.values_list("pk", flat=True))
+    open_cycles = BillingCycle.objects.filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)
+    insert_missing_charges(list(open_cycles.values_list("pk", flat=True)), now=now, patient=patient.pk)
+    insert_adjustments(_open_invoice(office), now=now, patient=patient.pk)
+    return list(
+        lines.exclude(pk__in=before).select_related("invoice").defer("invoice__internal_note").order_by("cycle_key")
+    )
+
+
+def _open_invoice(office: Office) -> list[UUID]:
+    """Return the newest open monthly invoice: the one that adjustments for closed cycles go on."""
+    drafts = Invoice.objects.filter(
+        office=office, invoice_type=InvoiceType.MONTHLY, status=InvoiceStatus.DRAFT, closed_at__isnull=True
+    )
+    return list(drafts.order_by("-cycle__index").values_list("pk", flat=True)[:1])
+
+
+def _waived_cycles(office: Office, patient: Patient, starts_at: datetime) -> list[str]:
+    """Return the keys of cycles the period touches that stay free: their invoice was canceled without replacement."""
+    charged = LineItem.objects.filter(patient_reference=patient.pk, cycle_key=OuterRef("key"), live=True)
+    return list(
+        BillingCycle.objects.filter(
+            Q(office=office, end_at__gt=starts_at) & ~Exists(charged) & ~Exists(live_monthly_invoices(OuterRef("pk")))
+        )
+        .order_by("index")
+        .values_list("key", flat=True)
+    )

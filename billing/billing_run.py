@@ -1,0 +1,227 @@
+"""The monthly run: close and open every cycle that is due, chunk by chunk (product.md, rules 4 to 6).
+
+Each chunk is one transaction: killed at any point, the next run does the rest, and a second run finds nothing. A
+chunk that fails is done again office by office, and the office that fails is parked; the others are billed.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from billing.fail_points import FailPoint, reach
+from billing.models import BillingRun, ParkingCode, RunStatus
+from billing.parking import park_office
+from billing.run_chunk import Tally, bill_chunk, due_offices
+from billing.safety_bounds import BoundBroken
+from offices.locking import OfficeBusy, OfficeNotFound, lock_offices
+from offices.models import Office
+from offices.timeline import NoPriceVersion, PriceBook
+
+logger = logging.getLogger(__name__)
+
+CHUNK_SIZE = 500  # offices: large enough for set-based speed, small enough to commit within a second or two
+RETRYABLE = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout (reliability.md, "Retry")
+RETRIES = 5
+
+Progress = Callable[[int, int], None]
+
+
+class RunCapExceeded(Exception):
+    """This run would bill more than BILLING_RUN_CAP_CENTS; a person must look before it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that needs a person, or that will be tried again."""
+
+    office: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What a run did: counts, cents by currency, and problems; `needs_attention` sets the exit code."""
+
+    tally: Tally = field(default_factory=Tally)
+    problems: list[Problem] = field(default_factory=list)
+    needs_attention: bool = False
+
+
+def run_due(
+    *,
+    as_of: datetime,
+    actor: str,
+    now: datetime,
+    office_reference: str | None = None,
+    dry_run: bool = False,
+    progress: Progress = lambda _done, _total: None,
+) -> RunSummary:
+    """Bring every office, or one, up to `as_of`; an instant that is already done changes nothing and says so.
+
+    `as_of` only decides what is due; `now` is the wall clock of every row (decisions.md 10). With `dry_run` the same
+    code runs in transactions that are rolled back. Raises OfficeNotFound for an unknown reference.
+    """
+    run = _Run(as_of=as_of, actor=actor, now=now, dry_run=dry_run)
+    run.start(_in_scope(office_reference))
+    due = due_offices(as_of)
+    if office_reference is not None:
+        due = due.filter(reference=office_reference)
+    total, done = due.count(), 0
+    try:
+        for chunk in _chunks(due.values_list("pk", flat=True).order_by("pk")):
+            run.bill(chunk)
+            done += len(chunk)
+            progress(done, total)
+    except RunCapExceeded:
+        run.stop_at_cap()
+    return run.finish(worked_on=done)
+
+
+def _in_scope(office_reference: str | None) -> int:
+    """Return how many offices the run looks at."""
+    offices = Office.objects.filter(parked_at__isnull=True)
+    if office_reference is None:
+        return offices.count()
+    if not Office.objects.filter(reference=office_reference).exists():
+        raise OfficeNotFound("there is no office with this reference")
+    return offices.filter(reference=office_reference).count()
+
+
+def _chunks(due: QuerySet[Office, UUID]) -> Iterator[list[UUID]]:
+    """Yield ids in order, each chunk read when its turn comes: flat memory, and another run's work is not redone."""
+    last = None
+    while chunk := list((due if last is None else due.filter(pk__gt=last))[:CHUNK_SIZE]):
+        yield chunk
+        last = chunk[-1]
+
+
+class _Run:
+    """One run in progress: its row, its tally, and what to do when a chunk fails."""
+
+    def __init__(self, *, as_of: datetime, actor: str, now: datetime, dry_run: bool) -> None:
+        self.as_of, self.actor, self.now, self.dry_run = as_of, actor, now, dry_run
+        self.summary = RunSummary()
+        self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
+        self.prices = PriceBook()
+        self.offices_in_scope = 0
+
+    def start(self, offices_in_scope: int) -> None:
+        self.offices_in_scope = offices_in_scope
+        if not self.dry_run:
+            self.row.save(force_insert=True)
+
+    def bill(self, office_ids: Sequence[UUID]) -> None:
+        """Bill a chunk at once; one by one where it cannot be had or does not go through."""
+        try:
+            left = set(office_ids) - self._transact(office_ids, skip_locked=True)
+        except (BoundBroken, NoPriceVersion, DatabaseFailure) as error:
+            _raise_if_disconnected(error)
+            left = set(office_ids)
+        for office_id in sorted(left):
+            self._bill_one(office_id)
+
+    def _transact(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> set[UUID]:
+        """Bill the offices that can be locked, in one transaction; return their ids."""
+        with transaction.atomic():
+            offices = lock_offices(office_ids, skip_locked=skip_locked)
+            tally = bill_chunk(offices, as_of=self.as_of, actor=self.actor, now=self.now, prices=self.prices)
+            self._check_cap(tally)
+            if self.dry_run:
+                transaction.set_rollback(True)
+            else:
+                self._record(tally)
+        reach(FailPoint.RUN_CHUNK_COMMITTED)
+        self.summary.tally.add(tally)
+        return {office.pk for office in offices}
+
+    def _bill_one(self, office_id: UUID) -> None:
+        try:
+            self._retry(office_id)
+        except OfficeBusy:
+            self._problem(office_id, "office_busy", "held by another transaction; the next run bills it")
+        except BoundBroken as error:
+            self._park(office_id, error.code)
+        except NoPriceVersion:
+            self._park(office_id, ParkingCode.NO_PRICE_VERSION)
+        except RunCapExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - one poison office must not stop the others; it is parked and told
+            _raise_if_disconnected(error)
+            self._park(office_id, ParkingCode.UNEXPECTED_ERROR, error)
+
+    def _retry(self, office_id: UUID) -> None:
+        for attempt in range(RETRIES):
+            try:
+                self._transact([office_id], skip_locked=False)
+                return
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", None) not in RETRYABLE or attempt == RETRIES - 1:
+                    raise
+                time.sleep(random.uniform(0.01, 0.1) * 2**attempt)  # noqa: S311 - jitter, not a secret
+
+    def _check_cap(self, tally: Tally) -> None:
+        billed = sum(self.summary.tally.billed.values()) + sum(tally.billed.values())
+        if billed > settings.BILLING_RUN_CAP_CENTS:
+            raise RunCapExceeded("the run would bill more than BILLING_RUN_CAP_CENTS")
+
+    def _park(self, office_id: UUID, code: ParkingCode, error: Exception | None = None) -> None:
+        self.summary.needs_attention = True
+        self.summary.tally.counts["offices_parked"] += 1
+        if not self.dry_run:
+            incident = park_office(office_id=office_id, code=code, actor=self.actor, now=self.now)
+            # The type alone: a database error's text would print row values.
+            logger.error("office parked: code=%s incident=%s error=%s", code, incident, type(error).__name__)
+        self._problem(office_id, code, "parked; look into it, then unpark_office")
+
+    def _problem(self, office_id: UUID, code: str, message: str) -> None:
+        reference = Office.objects.values_list("reference", flat=True).get(pk=office_id)
+        self.summary.problems.append(Problem(reference, code, message))
+
+    def stop_at_cap(self) -> None:
+        self.summary.needs_attention = True
+        message = "the run stopped: it would bill more than BILLING_RUN_CAP_CENTS; raise it if this is right"
+        self.summary.problems.append(Problem("", ParkingCode.RUN_CAP_EXCEEDED, message))
+
+    def finish(self, *, worked_on: int) -> RunSummary:
+        for office_id in self.summary.tally.grown:
+            self._problem(
+                office_id, "grown_suddenly", "many more patient accounts than last cycle; billed all the same"
+            )
+        self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0)
+        if not self.dry_run:
+            self._record(Tally())
+            status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE
+            # How long it took is a measurement, not a rule: the one place that reads the clock.
+            BillingRun.objects.filter(pk=self.row.pk).update(status=status, finished_at=timezone.now())
+        return self.summary
+
+    def _record(self, tally: Tally) -> None:
+        """Bring the run's row up to date, in the chunk's own transaction."""
+        done = Tally()
+        done.add(self.summary.tally)
+        done.add(tally)
+        for name in COUNTS:
+            setattr(self.row, name, done.counts[name])
+        self.row.billed = json.dumps(dict(done.billed))
+        self.row.save(update_fields=[*COUNTS, "billed"])
+
+
+COUNTS = ("cycles_opened", "cycles_closed", "lines_added", "invoices_closed", "offices_parked", "already_done")
+
+
+def _raise_if_disconnected(error: Exception) -> None:
+    """A lost connection is nobody's fault: stop, and let the next run go on."""
+    if isinstance(error, DatabaseFailure) and not connection.is_usable():
+        raise error

@@ -1,0 +1,115 @@
+"""What the monthly run does to a chunk of offices, set-based: open, close in order, carry over.
+
+The caller holds the office locks and owns the transaction.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from billing.cycle_opening import open_missing_cycles
+from billing.fail_points import FailPoint, reach
+from billing.invoicing import close_invoices
+from billing.line_items import insert_adjustments, insert_missing_charges
+from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceStatus, InvoiceType
+from billing.safety_bounds import check_charges, grown_suddenly
+from offices.models import LIVE_STATUSES, Office, OfficeStatusChange
+from offices.timeline import PriceBook
+from patients.models import ActivityPeriod
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done, added up: counts by name, cents by currency, offices that grew suddenly."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    billed: Counter[str] = field(default_factory=Counter)
+    grown: list[UUID] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Add what another chunk did."""
+        self.counts.update(other.counts)
+        self.billed.update(other.billed)
+        self.grown.extend(other.grown)
+
+
+def due_offices(as_of: datetime) -> QuerySet[Office]:
+    """Return the offices, not parked, with a cycle to open, to carry over or to close by `as_of`."""
+    open_cycles = _open_cycles().filter(office=OuterRef("pk"))
+    to_close = open_cycles.filter(end_at__lte=as_of)
+    to_carry_over = open_cycles.filter(carried_over_at__isnull=True, start_at__lte=as_of)
+    reaching_on = BillingCycle.objects.filter(office=OuterRef("pk"), end_at__gt=as_of)
+    ever_live = OfficeStatusChange.objects.filter(
+        office=OuterRef("pk"), effective_at__lte=as_of, status__in=LIVE_STATUSES
+    )
+    return Office.objects.filter(
+        Exists(to_close) | Exists(to_carry_over) | (~Exists(reaching_on) & Exists(ever_live)), parked_at__isnull=True
+    )
+
+
+def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: datetime, prices: PriceBook) -> Tally:
+    """Bring these offices up to `as_of`: missed cycles are caught up in order, each as a timely run would have.
+
+    Raises BoundBroken or NoPriceVersion; nothing of the chunk may be committed then.
+    """
+    reach(FailPoint.RUN_CHUNK_LOCKED)
+    tally = Tally()
+    opened = open_missing_cycles(offices, as_of=as_of, actor=actor, now=now, prices=prices)
+    tally.counts["cycles_opened"] += len(opened)
+    while due := _earliest_due(offices, as_of):
+        tally.add(_close(due, actor=actor, now=now))
+    carried = _open_cycles().filter(office__in=offices, carried_over_at__isnull=True, start_at__lte=as_of)
+    cycle_ids = list(carried.values_list("pk", flat=True))
+    tally.counts["lines_added"] += insert_missing_charges(cycle_ids, now=now)
+    BillingCycle.objects.filter(pk__in=cycle_ids).update(carried_over_at=now)
+    return tally
+
+
+def _open_cycles() -> QuerySet[BillingCycle]:
+    """Cycles that the run may touch: not closed, and not a backfill's (decisions.md 11)."""
+    backfill = Invoice.objects.filter(cycle=OuterRef("pk"), origin=InvoiceOrigin.BACKFILL)
+    return BillingCycle.objects.filter(~Exists(backfill), closed_at__isnull=True)
+
+
+def _earliest_due(offices: Sequence[Office], as_of: datetime) -> list[BillingCycle]:
+    """Return the oldest ended and unclosed cycle of each office: months are closed one after the other."""
+    earlier = _open_cycles().filter(office=OuterRef("office"), index__lt=OuterRef("index"))
+    return list(_open_cycles().filter(~Exists(earlier), office__in=offices, end_at__lte=as_of).select_related("office"))
+
+
+def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tally:
+    drafts = Invoice.objects.filter(
+        Q(cycle__in=cycles, invoice_type=InvoiceType.MONTHLY, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
+    )
+    invoice_of = dict(drafts.values_list("cycle", "pk"))
+    # A cycle whose draft was canceled is waived: it closes without an invoice (decisions.md 5).
+    charged = [cycle for cycle in cycles if cycle.pk in invoice_of]
+    lines = insert_missing_charges(list(invoice_of), now=now)
+    lines += insert_adjustments(list(invoice_of.values()), now=now)
+    reach(FailPoint.RUN_LINES_INSERTED)
+    counts = check_charges(charged)
+    grown = grown_suddenly(charged, counts)
+    closed = close_invoices(list(invoice_of.values()), actor=actor, now=now)
+    _mark_closed(cycles, counts, now)
+    return Tally(
+        Counter(cycles_closed=len(cycles), lines_added=lines, invoices_closed=closed.count),
+        Counter(closed.billed),
+        grown,
+    )
+
+
+def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], now: datetime) -> None:
+    newest = ActivityPeriod.objects.filter(office=OuterRef("office")).order_by("-pk").values("pk")[:1]
+    BillingCycle.objects.filter(pk__in=[cycle.pk for cycle in cycles]).update(
+        closed_at=now,
+        carried_over_at=Coalesce("carried_over_at", Value(now)),
+        last_period_id=Coalesce(Subquery(newest), Value(0)),
+    )
+    for cycle in cycles:
+        cycle.patient_count = counts.get(cycle.pk, 0)
+    BillingCycle.objects.bulk_update(cycles, ["patient_count"], batch_size=500)
