@@ -22,7 +22,7 @@ _NAME = re.compile(r"[!-~](?:[ -~]{0,98}[!-~])?")
 _EMAIL = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 
 
-class OutboundValueInvalid(ValueError):  # noqa: N818 - named after what happened (rule 10)
+class OutboundValueInvalid(ValueError):
     """A value does not fit its type. Names the type only; the value itself never enters the exception."""
 
     def __init__(self, kind: str) -> None:

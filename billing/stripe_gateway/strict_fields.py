@@ -18,7 +18,7 @@ _WHOLE = re.compile(r"(-?[0-9]{1,15})(?:\.0{1,12})?")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class InboundMalformed(ValueError):  # noqa: N818 - named after what happened (rule 10)
+class InboundMalformed(ValueError):
     """A reply lacks a field or holds the wrong type; carries our name of the field, never what it held."""
 
     def __init__(self, field: str) -> None:
