@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import hypothesis
 import pytest
@@ -34,9 +35,15 @@ DAY = 86_400  # seconds
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the run's seed before Hypothesis and the workers read it, so that it can be printed."""
     if config.option.hypothesis_seed is None:
-        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+        from_controller = getattr(config, "workerinput", {}).get("hypothesis_seed")
+        config.option.hypothesis_seed = from_controller or str(random.SystemRandom().randrange(2**32))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.CACHES["default"]["KEY_PREFIX"] = f"{worker}-{_run_id()}"  # workers may share one Redis
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["hypothesis_seed"] = node.config.option.hypothesis_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:
