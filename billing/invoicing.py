@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.chain import Fact, record_many
-from billing import documents
 from billing.audit_stream import office_stream
-from billing.documents import CustomerDocument, DocumentItem, InvoiceDocument
+from billing.customers import queue_customers
+from billing.documents import DocumentItem, InvoiceDocument
 from billing.fail_points import FailPoint, reach
 from billing.models import (
     LINE_TOTAL,
@@ -27,6 +26,7 @@ from billing.models import (
     OutboxMessage,
     SettlementReason,
 )
+from billing.outbox import new_message
 from billing.wake_up import Bell, ring_after_commit
 from offices.models import Office, OfficeStatus
 
@@ -49,13 +49,19 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
     Raises InvoiceAlreadyClosed when one of them is not an open draft.
     """
     drafts = Invoice.objects.filter(pk__in=invoice_ids, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
-    frozen = drafts.update(total_cents=_sum_of_lines(), closed_at=now, updated_at=now)
+    frozen = drafts.update(
+        total_cents=_sum_of_lines(),
+        collection_method=_of_office("collection_method"),
+        days_until_due=_of_office("days_until_due"),
+        closed_at=now,
+        updated_at=now,
+    )
     if frozen != len(invoice_ids):
         raise InvoiceAlreadyClosed("an invoice to close is not an open draft")
     reach(FailPoint.RUN_INVOICES_CLOSED)
     closed = list(Invoice.objects.filter(pk__in=invoice_ids).select_related("office", "cycle").defer("internal_note"))
     _settle([invoice for invoice in closed if invoice.total_cents == 0], now)
-    _queue([invoice for invoice in closed if invoice.total_cents], now)
+    _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)
     reach(FailPoint.RUN_MESSAGES_QUEUED)
     record_many([fact for invoice in closed for fact in _facts(invoice)], actor=actor, now=now)
     billed: dict[str, int] = defaultdict(int)
@@ -67,6 +73,10 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
 def _sum_of_lines() -> Coalesce:
     lines = LineItem.objects.filter(invoice=OuterRef("pk"), live=True).order_by().values("invoice")
     return Coalesce(Subquery(lines.annotate(total=Sum(LINE_TOTAL)).values("total")), Value(0))
+
+
+def _of_office(field: str) -> Subquery:
+    return Subquery(Office.objects.filter(pk=OuterRef("office")).values(field))
 
 
 def _settle(invoices: Sequence[Invoice], now: datetime) -> None:
@@ -82,37 +92,21 @@ def _settlement_reason(invoice: Invoice) -> SettlementReason:
     return SettlementReason.TRIAL if trial else SettlementReason.NOTHING_DUE
 
 
-def _queue(invoices: Sequence[Invoice], now: datetime) -> None:
+def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
     if not invoices:
         return
     items = _items_of(invoices)
-    _queue_customers({invoice.office_id: invoice.office for invoice in invoices}.values(), now)
     OutboxMessage.objects.bulk_create(
         [
-            _message(MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now, invoice)
+            new_message(
+                MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now=now, invoice=invoice
+            )
             for invoice in invoices
         ],
         batch_size=500,
     )
+    queue_customers({invoice.office_id for invoice in invoices}, actor=actor, now=now)
     ring_after_commit(Bell.OUTBOX)
-
-
-def _queue_customers(offices: Iterable[Office], now: datetime) -> None:
-    """Queue the customer of each office that has none at Stripe yet; a second message for one is ignored."""
-    without = Office.objects.filter(pk__in=[office.pk for office in offices], stripe_account__isnull=True)
-    missing = without.exclude(outbox_messages__kind=MessageKind.CUSTOMER)
-    OutboxMessage.objects.bulk_create(
-        [_message(MessageKind.CUSTOMER, office, customer_document(office), now) for office in missing],
-        batch_size=500,
-        ignore_conflicts=True,
-    )
-
-
-def customer_document(office: Office) -> CustomerDocument:
-    """Return the office as Stripe may know it: opaque by default, reached through the vendor's own mailbox."""
-    return CustomerDocument(
-        office=str(office.pk), name=office.opaque_name, email=settings.BILLING_FALLBACK_EMAIL or None
-    )
 
 
 def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
@@ -138,29 +132,10 @@ def _document(invoice: Invoice, items: Sequence[DocumentItem]) -> InvoiceDocumen
         invoice_type=invoice.invoice_type,
         cycle=invoice.cycle.key if invoice.cycle else None,
         currency=invoice.currency.lower(),
-        collection_method=office.collection_method,
-        days_until_due=office.days_until_due,
+        collection_method=invoice.collection_method,
+        days_until_due=invoice.days_until_due or 0,
         items=tuple(items),
         total_cents=invoice.total_cents or 0,
-    )
-
-
-def _message(
-    kind: MessageKind,
-    office: Office,
-    document: InvoiceDocument | CustomerDocument,
-    now: datetime,
-    invoice: Invoice | None = None,
-) -> OutboxMessage:
-    payload = documents.to_text(document)
-    return OutboxMessage(
-        kind=kind,
-        office=office,
-        invoice=invoice,
-        payload=payload,
-        payload_digest=documents.digest(payload),
-        next_attempt_at=now,
-        created_at=now,
     )
 
 

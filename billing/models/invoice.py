@@ -8,7 +8,7 @@ from django.db.models.expressions import Func
 
 from billing.models.cycle import BillingCycle
 from offices.encryption import EncryptedTextField
-from offices.models import Office
+from offices.models import CollectionMethod, Office
 
 
 class InvoiceType(models.TextChoices):
@@ -96,6 +96,9 @@ class Invoice(models.Model):
     currency = models.CharField(max_length=3)
     # The frozen total; null while the invoice is open and its total is the sum of its lines.
     total_cents = models.BigIntegerField(null=True, blank=True)
+    # How Stripe collects, frozen with the total: a later change of the office is for later invoices.
+    collection_method = models.CharField(max_length=20, choices=CollectionMethod.choices, blank=True)
+    days_until_due = models.PositiveSmallIntegerField(null=True, blank=True)
     settlement_reason = models.CharField(max_length=20, choices=SettlementReason.choices, blank=True)
     charge_reason = models.CharField(max_length=20, choices=ChargeReason.choices, blank=True)
     # Staff's own words: internal only, encrypted, never sent.

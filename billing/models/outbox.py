@@ -95,6 +95,8 @@ class OutboxStep(models.Model):
     first_sent_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
     stripe_object_id = models.CharField(max_length=80, blank=True)
+    # Stripe answered with a server error: the key's stored result would be that error for a day.
+    answered_with_error = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
@@ -114,9 +116,15 @@ class OutboundRequest(models.Model):
     operation = models.CharField(max_length=40)
     method = models.CharField(max_length=6)
     path = models.CharField(max_length=300)
+    query = models.CharField(max_length=300, blank=True)
     body = models.TextField(blank=True)
-    body_digest = models.CharField(max_length=64)
-    result = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64)
+    idempotency_key = models.UUIDField(null=True, blank=True)
+    policy_version = models.CharField(max_length=10)
+    # The HTTP status, null when no complete reply came; `error_code` then says why.
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    replayed = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

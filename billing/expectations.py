@@ -1,0 +1,97 @@
+"""What the ledger says a request to Stripe must be: derived anew from our rows, never from the frozen payload.
+
+The guard compares these values with what is really encoded (privacy.md, level 3): ids by membership for this office,
+quantity, amount and month from the frozen invoice, name and e-mail from the office's profile.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import Sum
+
+from billing.customers import customer_document
+from billing.models import Invoice, LineItem
+from billing.stripe_gateway.guard import Expectation
+from billing.stripe_gateway.operation import Operation
+from billing.stripe_gateway.outbound_values import CollectionMethod, InvoiceKind, LineText
+from offices.models import Office
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerItem:
+    """One aggregate of the frozen lines."""
+
+    text: LineText
+    unit_price_cents: int
+    quantity: int
+
+
+def ledger_items(invoice: Invoice) -> list[LedgerItem]:
+    """Add up the frozen lines of an invoice by item type and unit price, in the order in which they are sent."""
+    rows = (
+        LineItem.objects.filter(invoice=invoice, live=True)
+        .exclude(unit_price_cents=0)
+        .order_by("item_type", "unit_price_cents")
+        .values_list("item_type", "unit_price_cents")
+        .annotate(number=Sum("quantity"))
+    )
+    return [LedgerItem(LineText(item_type), cents, number) for item_type, cents, number in rows]
+
+
+def create_customer(office: Office) -> Expectation:
+    """The office, under its profile."""
+    profile = customer_document(office)
+    email = {"email": profile.email} if profile.email else {}
+    values = {"name": profile.name, "metadata[office_id]": str(office.pk), **email}
+    return Expectation(Operation.CREATE_CUSTOMER, values)
+
+
+def list_customers(created_from: int, after: str | None) -> Expectation:
+    """Customers made since our own first try, page by page."""
+    return Expectation(Operation.LIST_CUSTOMERS, {"created[gte]": str(created_from), **_after(after)})
+
+
+def create_invoice(invoice: Invoice, customer_id: str) -> Expectation:
+    """The frozen invoice, for the customer of its office."""
+    kind = InvoiceKind(invoice.invoice_type)
+    values = {
+        "customer": customer_id,
+        "collection_method": invoice.collection_method,
+        "currency": invoice.currency.lower(),
+        "description": kind.description,
+        "metadata[invoice_id]": str(invoice.pk),
+        "metadata[kind]": kind.value,
+    }
+    if invoice.cycle is not None:
+        values["metadata[cycle]"] = invoice.cycle.key
+    if invoice.collection_method == CollectionMethod.SEND_INVOICE.value:
+        values["days_until_due"] = str(invoice.days_until_due)
+    return Expectation(Operation.CREATE_INVOICE, values)
+
+
+def list_invoices(customer_id: str, after: str | None) -> Expectation:
+    """The invoices of the office's customer."""
+    return Expectation(Operation.LIST_INVOICES, {"customer": customer_id, **_after(after)})
+
+
+def create_invoice_item(invoice: Invoice, item: LedgerItem, customer_id: str, stripe_invoice_id: str) -> Expectation:
+    """One aggregate of the frozen lines, on the invoice that we made."""
+    return Expectation(
+        Operation.CREATE_INVOICE_ITEM,
+        {
+            "customer": customer_id,
+            "invoice": stripe_invoice_id,
+            "description": item.text.description,
+            "quantity_decimal": str(item.quantity),
+            "unit_amount_decimal": str(item.unit_price_cents),
+            "currency": invoice.currency.lower(),
+        },
+    )
+
+
+def on_invoice(operation: Operation, stripe_invoice_id: str) -> Expectation:
+    """A call on one of our invoices that says nothing but its id."""
+    return Expectation(operation, {"{invoice}": stripe_invoice_id})
+
+
+def _after(after: str | None) -> dict[str, str]:
+    return {"starting_after": after} if after else {}
