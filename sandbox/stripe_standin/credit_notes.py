@@ -9,6 +9,10 @@ from sandbox.stripe_standin.listing import page
 from sandbox.stripe_standin.payments import cancel_payment, mark_paid
 from sandbox.stripe_standin.refunds import record_refund
 
+# What no credit note of the stand-in has: no tax, no discounts, no shipping.
+_ALWAYS_EMPTY = ("customer_account", "customer_balance_transaction", "shipping_cost", "voided_at")
+_ALWAYS_NO_ROWS = ("discount_amounts", "pretax_credit_amounts", "refunds", "total_taxes")
+
 
 def create_credit_note(account: Account, params: Json, _object_id: str) -> Json:
     """POST /v1/credit_notes: for open and paid invoices."""
@@ -81,20 +85,16 @@ def _note(account: Account, params: Json, invoice: Json, amount: int) -> Json:
     note_id = account.new_id("credit_note")
     paid = invoice["status"] == "paid"
     count = len(account.state.tables["credit_note"].where("invoice", invoice["id"])) + 1
-    empty_rows = ("discount_amounts", "pretax_credit_amounts", "refunds", "total_taxes")
-    sums = ("amount", "subtotal", "subtotal_excluding_tax", "total", "total_excluding_tax")
     return {
         "id": note_id,
         "object": "credit_note",
-        **{name: [] for name in empty_rows},
-        **dict.fromkeys(sums, amount),
-        "amount_shipping": 0,
+        **{name: [] for name in _ALWAYS_NO_ROWS},
+        **dict.fromkeys(_ALWAYS_EMPTY),
+        **dict.fromkeys(("amount", "subtotal", "subtotal_excluding_tax", "total", "total_excluding_tax"), amount),
+        **dict.fromkeys(("amount_shipping", "discount_amount"), 0),
         "created": account.now(),
         "currency": invoice["currency"],
         "customer": invoice["customer"],
-        "customer_account": None,
-        "customer_balance_transaction": None,
-        "discount_amount": 0,
         "effective_at": params.get("effective_at", account.now()),
         "invoice": invoice["id"],
         "lines": {"object": "list", "data": [], "has_more": False, "url": f"/v1/credit_notes/{note_id}/lines"},
@@ -107,10 +107,8 @@ def _note(account: Account, params: Json, invoice: Json, amount: int) -> Json:
         "post_payment_amount": amount if paid else 0,
         "pre_payment_amount": 0 if paid else amount,
         "reason": params.get("reason"),
-        "shipping_cost": None,
         "status": "issued",
         "type": "post_payment" if paid else "pre_payment",
-        "voided_at": None,
     }
 
 

@@ -8,6 +8,11 @@ from sandbox.stripe_standin.listing import page
 # Fields a caller may set that are stored as they came.
 _PLAIN = ("address", "balance", "description", "email", "name", "phone", "shipping", "tax_exempt", "preferred_locales")
 
+_EMPTY_AT_FIRST = (
+    *("address", "currency", "default_source", "description", "discount", "email", "name", "phone"),
+    *("shipping", "test_clock"),
+)
+
 
 def create_customer(account: Account, params: Json, _object_id: str) -> Json:
     """POST /v1/customers."""
@@ -15,26 +20,17 @@ def create_customer(account: Account, params: Json, _object_id: str) -> Json:
     customer: Json = {
         "id": customer_id,
         "object": "customer",
-        "address": None,
+        **dict.fromkeys(_EMPTY_AT_FIRST),
         "balance": 0,
         "created": account.now(),
-        "currency": None,
-        "default_source": None,
         "delinquent": False,
-        "description": None,
-        "discount": None,
-        "email": None,
         "invoice_prefix": customer_id[-8:].upper(),
         "invoice_settings": _invoice_settings(params),
         "livemode": False,
         "metadata": merged_metadata({}, params),
-        "name": None,
         "next_invoice_sequence": 1,
-        "phone": None,
         "preferred_locales": [],
-        "shipping": None,
         "tax_exempt": "none",
-        "test_clock": None,
     }
     customer.update({name: params[name] for name in _PLAIN if name in params})
     account.save(customer)

@@ -22,8 +22,12 @@ _ALWAYS_NO_ROWS = (
     *("customer_tax_ids", "default_tax_rates", "discounts", "total_discount_amounts"),
     *("total_pretax_credit_amounts", "total_taxes"),
 )
-# Known only once the invoice is final.
-_NOT_YET = ("due_date", "effective_at", "ending_balance", "hosted_invoice_url", "invoice_pdf", "next_payment_attempt")
+# Given by the caller, or known only once the invoice is final.
+_NOT_YET = (
+    *("automatically_finalizes_at", "description", "number", "rendering"),
+    *("due_date", "effective_at", "ending_balance", "hosted_invoice_url", "invoice_pdf", "next_payment_attempt"),
+)
+_TRANSITIONS = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
 
 
 def blank_invoice(account: Account, customer: Json, currency: str) -> Json:
@@ -38,37 +42,20 @@ def blank_invoice(account: Account, customer: Json, currency: str) -> Json:
         **customer_snapshot(customer),
         "account_country": "US",
         "account_name": "Sandbox",
-        "attempted": False,
-        "auto_advance": False,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "automatically_finalizes_at": None,
+        **dict.fromkeys(("attempted", "auto_advance", "livemode"), False),
+        "automatic_tax": {**dict.fromkeys(("disabled_reason", "liability", "provider", "status")), "enabled": False},
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
         "created": now,
         "currency": currency,
         "customer": customer["id"],
-        "description": None,
         "issuer": {"type": "self"},
-        "livemode": False,
         "metadata": {},
-        "number": None,
-        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
+        "payment_settings": dict.fromkeys(("default_mandate", "payment_method_options", "payment_method_types")),
         "period_end": now,
         "period_start": now,
-        "rendering": None,
         "status": "draft",
-        "status_transitions": {
-            "finalized_at": None,
-            "marked_uncollectible_at": None,
-            "paid_at": None,
-            "voided_at": None,
-        },
+        "status_transitions": dict.fromkeys(_TRANSITIONS),
         "webhooks_delivered_at": now,
     }
 

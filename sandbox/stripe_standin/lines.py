@@ -1,5 +1,6 @@
 """Invoice items and the lines they become: added to drafts only, priced exactly, rounded half up to the cent."""
 
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from sandbox.stripe_standin.account import Account, new_id
@@ -122,17 +123,9 @@ def _priced_line(account: Account, row: Json, customer: Json, invoice: Json, ind
 
 
 def _priced_item(account: Account, params: Json, customer: Json, invoice: Json | None) -> Json:
-    price_data = params.get("price_data", {})
-    product = _product_of(account, params)
     currency = _currency_of(params, customer, invoice)
-    unit_amount: Decimal | int | None = price_data.get(
-        "unit_amount_decimal", params.get("unit_amount_decimal", price_data.get("unit_amount"))
-    )
-    whole: int = params.get("quantity", 1)
-    quantity = Decimal(params.get("quantity_decimal", whole))
-    amount = _amount_of(params, unit_amount, quantity)
-    price = new_id("price") if product else None
-    unit_price = Decimal(amount) if unit_amount is None else Decimal(unit_amount)
+    price = _price_of(account, params)
+    amount = _amount_of(params, price.unit_amount, price.quantity)
     now = account.now()
     return {
         "id": account.new_id("invoiceitem"),
@@ -151,17 +144,50 @@ def _priced_item(account: Account, params: Json, customer: Json, invoice: Json |
         "net_amount": amount,
         "parent": None,
         "period": params.get("period", {"end": now, "start": now}),
-        "pricing": {
-            "price_details": {"price": price, "product": product} if product else None,
-            "type": "price_details",
-            "unit_amount_decimal": _plain(unit_price),
-        },
+        "pricing": price.document(amount),
         "proration": False,
-        "quantity": int(quantity) if quantity == quantity.to_integral_value() else None,
-        "quantity_decimal": _plain(quantity),
+        "quantity": price.whole_quantity(),
+        "quantity_decimal": _plain(price.quantity),
         "tax_rates": [],
         "test_clock": None,
     }
+
+
+@dataclass(frozen=True)
+class _Price:
+    """How an item's amount comes about; without a unit amount the amount itself was given."""
+
+    unit_amount: Decimal | None
+    quantity: Decimal
+    product: str | None
+
+    def whole_quantity(self) -> int | None:
+        return int(self.quantity) if self.quantity == self.quantity.to_integral_value() else None
+
+    def document(self, amount: int) -> Json:
+        details = {"price": new_id("price"), "product": self.product} if self.product else None
+        unit = Decimal(amount) if self.unit_amount is None else self.unit_amount
+        return {"price_details": details, "type": "price_details", "unit_amount_decimal": _plain(unit)}
+
+
+def _price_of(account: Account, params: Json) -> _Price:
+    price_data = params.get("price_data", {})
+    whole: int = params.get("quantity", 1)
+    given = [
+        source[name]
+        for source, name in (
+            (price_data, "unit_amount_decimal"),
+            (price_data, "unit_amount"),
+            (params, "unit_amount_decimal"),
+        )
+        if name in source
+    ]
+    if len(given) > 1:
+        message = "Only one of `unit_amount` and `unit_amount_decimal` can be set."
+        raise invalid_parameter(message, param="unit_amount_decimal", code="parameter_unknown")
+    unit_amount = Decimal(given[0]) if given else None
+    quantity = Decimal(params.get("quantity_decimal", whole))
+    return _Price(unit_amount, quantity, _product_of(account, params))
 
 
 def _product_of(account: Account, params: Json) -> str | None:
@@ -189,7 +215,7 @@ def _currency_of(params: Json, customer: Json, invoice: Json | None) -> str:
     return currency
 
 
-def _amount_of(params: Json, unit_amount: Decimal | int | None, quantity: Decimal) -> int:
+def _amount_of(params: Json, unit_amount: Decimal | None, quantity: Decimal) -> int:
     if ("amount" in params) == (unit_amount is not None):
         message = "You must specify exactly one of `amount`, `unit_amount_decimal` or `price_data`."
         raise invalid_parameter(message, param="amount", code="parameter_missing")
@@ -201,7 +227,7 @@ def _amount_of(params: Json, unit_amount: Decimal | int | None, quantity: Decima
             raise invalid_request("You cannot combine `amount` with a quantity.", param="amount")
         amount: int = params["amount"]
     else:
-        amount = int((Decimal(unit_amount) * quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+        amount = int((unit_amount * quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
     if abs(amount) > GREATEST_AMOUNT:
         raise invalid_request("Amount must be no more than $999,999.99", param="amount", code="amount_too_large")
     return amount

@@ -1,9 +1,10 @@
 """Payments of an invoice: the payment intent, its charge, and the invoice payment that ties them to the invoice."""
 
-from sandbox.stripe_standin.account import Account, new_id
+from sandbox.stripe_standin.account import Account
 from sandbox.stripe_standin.documents import Json
 from sandbox.stripe_standin.events import change, emit
 from sandbox.stripe_standin.listing import page
+from sandbox.stripe_standin.payment_shapes import DECLINE, new_charge, new_intent
 
 _RETRY_SECONDS = 3 * 24 * 3600
 
@@ -20,7 +21,7 @@ def receive(account: Account, invoice: Json, amount: int) -> Json:
     if payment is None or amount < remaining:
         payment = _new_payment(account, invoice, amount, is_default=False)
     intent = account.find("payment_intent", payment["payment"]["payment_intent"])
-    charge = _new_charge(account, intent, amount, "succeeded")
+    charge = new_charge(account, intent, amount, "succeeded")
     emit(account, "charge.succeeded", charge)
     succeeded = {"amount": amount, "amount_received": amount, "status": "succeeded", "latest_charge": charge["id"]}
     change(account, intent, {**succeeded, "last_payment_error": None}, "payment_intent.succeeded")
@@ -46,9 +47,9 @@ def record_attempt(account: Account, invoice: Json, outcome: str) -> Json:
         change(account, invoice, {"attempted": True})
         return intent
     if outcome == "declined":
-        charge = _new_charge(account, intent, intent["amount"], "failed")
+        charge = new_charge(account, intent, intent["amount"], "failed")
         emit(account, "charge.failed", charge)
-        failed = {"status": "requires_payment_method", "latest_charge": charge["id"], "last_payment_error": _DECLINE}
+        failed = {"status": "requires_payment_method", "latest_charge": charge["id"], "last_payment_error": DECLINE}
         change(account, intent, failed, "payment_intent.payment_failed")
     else:
         change(account, intent, {"status": "requires_action"}, "payment_intent.requires_action")
@@ -151,7 +152,7 @@ def _count_attempt(account: Account, invoice: Json) -> None:
 
 
 def _new_payment(account: Account, invoice: Json, amount: int, *, is_default: bool) -> Json:
-    intent = _new_intent(account, invoice, amount)
+    intent = new_intent(account, invoice, amount)
     payment: Json = {
         "id": account.new_id("invoice_payment"),
         "object": "invoice_payment",
@@ -167,92 +168,3 @@ def _new_payment(account: Account, invoice: Json, amount: int, *, is_default: bo
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
     return account.save(payment)
-
-
-# None in every payment intent of the stand-in.
-_EMPTY_INTENT = (
-    *("application", "application_fee_amount", "automatic_payment_methods", "canceled_at", "cancellation_reason"),
-    *("customer_account", "last_payment_error", "latest_charge", "next_action", "on_behalf_of", "payment_method"),
-    *("processing", "review", "setup_future_usage", "shipping", "source", "statement_descriptor"),
-    *("statement_descriptor_suffix", "transfer_data", "transfer_group"),
-)
-_EMPTY_CHARGE = (
-    *("application", "application_fee", "application_fee_amount", "dispute", "failure_balance_transaction"),
-    *("on_behalf_of", "order", "receipt_email", "receipt_number", "review", "shipping", "source"),
-    *("source_transfer", "statement_descriptor", "statement_descriptor_suffix", "transfer_data", "transfer_group"),
-)
-_DECLINE: Json = {
-    "code": "card_declined",
-    "decline_code": "generic_decline",
-    "message": "Your card was declined.",
-    "type": "card_error",
-}
-
-
-def _new_intent(account: Account, invoice: Json, amount: int) -> Json:
-    intent_id = account.new_id("payment_intent")
-    intent: Json = {
-        "id": intent_id,
-        "object": "payment_intent",
-        **dict.fromkeys(_EMPTY_INTENT),
-        "amount": amount,
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "capture_method": "automatic",
-        "client_secret": f"{intent_id}_secret_sandbox",
-        "confirmation_method": "automatic",
-        "created": account.now(),
-        "currency": invoice["currency"],
-        "customer": invoice["customer"],
-        "description": "Payment for Invoice",
-        "livemode": False,
-        "metadata": {},
-        "payment_details": {"customer_reference": None, "order_reference": invoice["id"]},
-        "payment_method_options": {},
-        "payment_method_types": ["card"],
-        "receipt_email": invoice["customer_email"],
-        "status": "requires_payment_method",
-    }
-    account.save(intent)
-    emit(account, "payment_intent.created", intent)
-    return intent
-
-
-def _new_charge(account: Account, intent: Json, amount: int, status: str) -> Json:
-    succeeded = status == "succeeded"
-    # The cardholder's name stands in every real charge, hence here: nothing may store a charge's body.
-    person = {"address": None, "email": None, "name": "Sandbox Cardholder", "phone": None, "tax_id": None}
-    charge: Json = {
-        "id": account.new_id("charge"),
-        "object": "charge",
-        **dict.fromkeys(_EMPTY_CHARGE),
-        "amount": amount,
-        "amount_captured": amount if succeeded else 0,
-        "amount_refunded": 0,
-        "balance_transaction": new_id("txn") if succeeded else None,
-        "billing_details": person,
-        "captured": succeeded,
-        "created": account.now(),
-        "currency": intent["currency"],
-        "customer": intent["customer"],
-        "description": intent["description"],
-        "disputed": False,
-        "failure_code": None if succeeded else _DECLINE["code"],
-        "failure_message": None if succeeded else _DECLINE["message"],
-        "fraud_details": {},
-        "livemode": False,
-        "metadata": {},
-        "outcome": {
-            "network_status": "approved_by_network" if succeeded else "declined_by_network",
-            "type": "authorized" if succeeded else "issuer_declined",
-        },
-        "paid": succeeded,
-        "payment_intent": intent["id"],
-        "payment_method": new_id("pm"),
-        "payment_method_details": {"card": {"brand": "visa", "last4": "4242"}, "type": "card"},
-        "receipt_url": None,
-        "refunded": False,
-        "status": status,
-    }
-    return account.save(charge)

@@ -46,24 +46,19 @@ class StripeStandIn:
         self._lock = threading.RLock()
         self._script, self._recorder = Script(), Recorder()
         self._state = State(Path(state_path) if state_path else None)
-        self.clock = Clock()
-        self.faults = faults
+        self.clock, self.faults = Clock(), faults
         self._account = Account(self._state, self.clock, default_card)
-        self._keys = KeyRing(self._account)
-        self._api = Api(
-            self._account, self._keys, frozenset(api_keys), self._recorder, self._script, faults, self._lock
-        )
-        self.dashboard = Dashboard(self._account, self._lock, self._keys)
+        keys = KeyRing(self._account)
+        self._api = Api(self._account, keys, frozenset(api_keys), self._recorder, self._script, faults, self._lock)
+        self.dashboard = Dashboard(self._account, self._lock, keys)
         self.courier = Courier(self._account, self._lock, self._script, faults)
         self.courier.endpoint, self.courier.secret = webhook_url, webhook_secret
         self._account.on_event = self.courier.ring
         self._in_background = isinstance(webhook_url, str) if background_delivery is None else background_delivery
-        self._is_down = False
-        self._port = port
+        self._is_down, self._port = False, port
         self._server: StandInServer | None = None
         self._controls = self._published_controls()
-        saved_clock = self._account.setting("clock")
-        self.clock.set(int(saved_clock) if saved_clock else None)
+        self._restore_clock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -203,6 +198,10 @@ class StripeStandIn:
         if request.path.startswith(hosted_page.PREFIX):
             return hosted_page.answer_hosted_page(self._account, self.dashboard, request)
         return self._api.handle(request)
+
+    def _restore_clock(self) -> None:
+        saved = self._account.setting("clock")
+        self.clock.set(int(saved) if saved else None)
 
     def _published_controls(self) -> dict[str, Callable[..., Any]]:
         people = {name: getattr(self.dashboard, name) for name in dir(self.dashboard) if not name.startswith("_")}
