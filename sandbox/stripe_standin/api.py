@@ -1,6 +1,7 @@
 """The walk of one API request: record, authenticate, fault, replay, check, run, store, reply."""
 
 import json
+import logging
 import re
 import threading
 from collections.abc import Collection
@@ -26,6 +27,8 @@ from sandbox.stripe_standin.idempotency import KeyRing, StoredResult, fingerprin
 from sandbox.stripe_standin.parameters import read_parameters
 from sandbox.stripe_standin.recorder import RawRequest, Recorder
 from sandbox.stripe_standin.routes import Route, find_route
+
+logger = logging.getLogger(__name__)
 
 # `2026-10-28.endive`; dates alone are what accounts before 2024 use.
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
@@ -78,6 +81,10 @@ class Api:
             return self._run_once(request, route, object_id, fault, request_id)
         except StripeFailure as failure:
             return _reply(failure.status, json.dumps(failure.body).encode(), request, request_id)
+        except Exception:
+            # A defect of the stand-in must not look like an injected fault: say so loudly, then answer as a server would.
+            logger.exception("the stand-in itself failed at %s", label)
+            return _reply(500, json.dumps(server_error().body).encode(), request, request_id)
 
     def _next_fault(self, request: RawRequest, label: str) -> Fault | None:
         is_scripted, fault = self.script.next_fault(label, f"{request.method} {request.path}")

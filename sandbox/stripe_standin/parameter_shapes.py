@@ -1,7 +1,8 @@
 """The shapes a Stripe parameter can have; each reads the encoded text into a value or refuses it as Stripe does."""
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Protocol
 
 from sandbox.stripe_standin.errors import StripeFailure, invalid_parameter
@@ -12,6 +13,10 @@ METADATA_KEYS, METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH = 50, 40, 500
 # Stripe's general bound for text that has no tighter one.
 TEXT_LENGTH = 5000
 DECIMAL_PLACES = 12
+# Sixteen digits are more than any amount or time has; without a bound the arithmetic behind could overflow.
+_INTEGER = re.compile(r"^-?[0-9]{1,16}\Z")
+_DECIMAL = re.compile(r"^-?[0-9]{1,16}(\.[0-9]{1,12})?\Z")
+_POSITION = re.compile(r"^[0-9]{1,6}\Z")
 
 
 class Shape(Protocol):
@@ -65,12 +70,10 @@ class Whole:
     def read(self, value: FormValue, name: str) -> int:
         """Return the integer."""
         text = _text(value, name, "an integer")
-        try:
-            return int(text)
-        except ValueError:
-            raise invalid_parameter(
-                f"Invalid integer: {text[:50]}", param=name, code="parameter_invalid_integer"
-            ) from None
+        if not _INTEGER.match(text):
+            message = f"Invalid integer: {text[:50]}"
+            raise invalid_parameter(message, param=name, code="parameter_invalid_integer")
+        return int(text)
 
 
 @dataclass(frozen=True)
@@ -92,18 +95,13 @@ class DecimalNumber:
     def read(self, value: FormValue, name: str) -> Decimal:
         """Return the exact decimal."""
         text = _text(value, name, "a decimal")
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        places = -number.as_tuple().exponent if number.is_finite() else DECIMAL_PLACES + 1  # type: ignore[operator]
-        if places > DECIMAL_PLACES:
+        if not _DECIMAL.match(text):
             raise invalid_parameter(
                 f"Invalid decimal: {text[:50]}; must be a decimal with at most {DECIMAL_PLACES} places",
                 param=name,
                 code="parameter_invalid_decimal",
             )
-        return number
+        return Decimal(text)
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Rows:
 
     def read(self, value: FormValue, name: str) -> list[Any]:
         """Return the rows in the order of their positions."""
-        if isinstance(value, str) or not all(position.isdigit() for position in value):
+        if isinstance(value, str) or not all(_POSITION.match(key) for key in value):
             raise _wrong_shape(name, "an array")
         return [self.row.read(value[key], f"{name}[{key}]") for key in sorted(value, key=int)]
 
