@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.chain import Fact, record
+from audit.seal import PayloadValue
 from billing.audit_stream import office_stream
 from billing.cycle_opening import is_live, open_missing_cycles
 from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices
@@ -71,9 +72,9 @@ def activate_patient(
     open_missing_cycles([office], as_of=now, actor=actor, now=now)
     lines = _charge(office, patient, starts_at, now)
     waived = _waived_cycles(office, patient, starts_at)
-    payload = {"patient": str(patient.pk), "lines": len(lines), "waived": len(waived)}
+    payload: dict[str, PayloadValue] = {"patient": str(patient.pk), "lines": len(lines), "waived": len(waived)}
     record(Fact(office_stream(office.reference), "patient.activated", payload), actor=actor, now=now)
-    return ActivationResult(True, tuple(lines), tuple(waived))
+    return ActivationResult(changed=True, lines=tuple(lines), waived_cycles=tuple(waived))
 
 
 @transaction.atomic

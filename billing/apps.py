@@ -4,7 +4,15 @@ from django.apps import AppConfig
 
 
 class BillingConfig(AppConfig):
-    """Register the app under its own name."""
+    """When the apps are ready: close the SDK's other doors, and hang up the doorbells."""
 
     name = "billing"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Install the transport guard in every process (decisions.md 23) and the wake-up port (34)."""
+        from billing.stripe_gateway import client
+        from billing.tasks import hang_bells
+
+        client.install()
+        hang_bells()

@@ -165,11 +165,12 @@ class _Run:
         for attempt in range(RETRIES):
             try:
                 self._transact([office_id], skip_locked=False)
-                return
             except OperationalError as error:
                 if getattr(error.__cause__, "sqlstate", None) not in RETRYABLE or attempt == RETRIES - 1:
                     raise
                 time.sleep(random.uniform(0.01, 0.1) * 2**attempt)  # noqa: S311 - jitter, not a secret
+            else:
+                return
 
     def _check_cap(self, tally: Tally) -> None:
         billed = sum(self.summary.tally.billed.values()) + sum(tally.billed.values())

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery
 
 from audit.chain import Fact, record_many
+from audit.seal import PayloadValue
 from billing import cycles
 from billing.audit_stream import office_stream
 from billing.cycles import CycleSpan
@@ -116,7 +117,11 @@ def _frozen(
 
 
 def _opened_fact(cycle: BillingCycle) -> Fact:
-    terms = {"cycle": cycle.key, "status": cycle.status, "unit_price_cents": cycle.unit_price_cents}
+    terms: dict[str, PayloadValue] = {
+        "cycle": cycle.key,
+        "status": cycle.status,
+        "unit_price_cents": cycle.unit_price_cents,
+    }
     return Fact(office_stream(cycle.office.reference), "cycle.opened", terms)
 
 

@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from audit.chain import Fact, record
+from audit.seal import PayloadValue
 from billing.audit_stream import office_stream
 from billing.fail_points import FailPoint, reach
 from billing.models import MessageKind, MessageStatus, OutboxMessage, OutboxStep
@@ -101,31 +103,39 @@ class Write:
     """One write to Stripe: the request, what the ledger expects, and how to look whether it already happened."""
 
     position: int
-    request: OutboundRequest[object]
+    request: OutboundRequest[Any]
     expectation: Expectation
     look: Callable[[OutboxStep], str | None]
-    id_of: Callable[[object], StripeId]
+    id_of: Callable[[Any], StripeId]
 
 
-def perform(message: OutboxMessage, write: Write, clock: Clock) -> str:
-    """Bring the write about exactly once and return the id of its Stripe object.
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A write that is done: the id of its Stripe object, and the reply when it was sent just now."""
+
+    object_id: str
+    reply: object | None = None
+
+
+def perform(message: OutboxMessage, write: Write, clock: Clock) -> Performed:
+    """Bring the write about exactly once.
 
     Raises what `call_stripe` raises, LeaseLost, StripeObjectUnexpected.
     """
     step = _step(message, write)
     if step.done_at is not None:
-        return step.stripe_object_id
+        return Performed(step.stripe_object_id)
     if step.first_sent_at is not None:
         found = write.look(step)
         if found is not None:
-            return _finish(message, step, found, clock())
+            return Performed(_finish(message, step, found, clock()))
         _renew_key_if_spent(message, step, clock())
     hold(message, clock())
     OutboxStep.objects.filter(pk=step.pk, first_sent_at__isnull=True).update(first_sent_at=clock())
     reach(FailPoint.DELIVERY_STEP_RECORDED)
     reply = _send(message, write, step)
     reach(FailPoint.DELIVERY_STEP_SENT)
-    return _finish(message, step, str(write.id_of(reply)), clock())
+    return Performed(_finish(message, step, str(write.id_of(reply)), clock()), reply)
 
 
 def _step(message: OutboxMessage, write: Write) -> OutboxStep:
@@ -155,7 +165,11 @@ def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime)
     step.answered_with_error, step.first_sent_at = False, now
     with transaction.atomic():
         step.save(update_fields=["idempotency_key", "key_version", "answered_with_error", "first_sent_at"])
-        payload = {"message": str(message.pk), "operation": step.operation, "version": step.key_version}
+        payload: dict[str, PayloadValue] = {
+            "message": str(message.pk),
+            "operation": step.operation,
+            "version": step.key_version,
+        }
         fact = Fact(office_stream(message.office.reference), "outbox.key_renewed", payload)
         record(fact, actor="system:delivery", now=now)
 

@@ -7,6 +7,7 @@ that its digest proves that nothing was changed between close and delivery.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 SCHEMA_VERSION = 1  # part of the minimum-necessary protocol: a change of what is sent is a change of version
@@ -87,7 +88,7 @@ def read_customer(text: str, *, expected_digest: str) -> CustomerDocument:
         raise DocumentUnreadable("the stored customer document has another shape") from None
 
 
-def _fields(text: str, expected_digest: str) -> dict[str, object]:
+def _fields(text: str, expected_digest: str) -> dict[str, Any]:
     if digest(text) != expected_digest:
         raise DocumentUnreadable("the stored document was changed after it was frozen")
     fields = json.loads(text)

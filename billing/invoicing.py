@@ -4,7 +4,7 @@ One way for one invoice and for a chunk of five hundred. The caller holds the of
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID

@@ -103,6 +103,6 @@ def _insert(
         patient_reference=_PATIENT,
         quantity=Value(1, output_field=IntegerField()),
         unit_price_cents="unit_price_cents",
-        live=Value(True, output_field=BooleanField()),
+        live=Value(value=True, output_field=BooleanField()),
         created_at=Value(now, output_field=DateTimeField()),
     )

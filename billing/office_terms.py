@@ -86,7 +86,7 @@ def override_price(
         reason=reason,
         created_at=now,
     )
-    payload = {
+    payload: dict[str, PayloadValue] = {
         "unit_price_cents": unit_price_cents,
         "starts_on": starts_on.isoformat(),
         "ends_on": ends_on.isoformat(),

@@ -29,4 +29,3 @@ def park_office(*, office_id: UUID, code: ParkingCode, actor: str, now: datetime
     fact = Fact(office_stream(office.reference), "office.parked", {"code": code, "incident": str(incident_id)})
     record(fact, actor=actor, now=now)
     return incident_id
-

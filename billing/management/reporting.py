@@ -91,12 +91,14 @@ class ReportingCommand(BaseCommand):
             report = self.report(**options)
         except UsageError as error:
             if options["json"]:
-                self._print_json(name, dry_run, Report(problems=[Problem("usage", str(error))], needs_attention=True))
+                self._print_json(
+                    name, Report(problems=[Problem("usage", str(error))], needs_attention=True), dry_run=dry_run
+                )
             raise
         if options["json"]:
-            self._print_json(name, dry_run, report)
+            self._print_json(name, report, dry_run=dry_run)
         else:
-            self._print_lines(dry_run, report)
+            self._print_lines(report, dry_run=dry_run)
         if report.needs_attention:
             sys.exit(EXIT_ATTENTION)
 
@@ -111,7 +113,7 @@ class ReportingCommand(BaseCommand):
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
-    def _print_json(self, name: str, dry_run: bool, report: Report) -> None:
+    def _print_json(self, name: str, report: Report, *, dry_run: bool) -> None:
         self.stdout.write(
             json.dumps(
                 {
@@ -125,7 +127,7 @@ class ReportingCommand(BaseCommand):
             )
         )
 
-    def _print_lines(self, dry_run: bool, report: Report) -> None:
+    def _print_lines(self, report: Report, *, dry_run: bool) -> None:
         if dry_run:
             self.stdout.write("Dry run: nothing was written, nothing was sent. It would have been:")
         if report.headline:

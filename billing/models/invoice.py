@@ -4,7 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.expressions import Func
+from django.db.models.expressions import BaseExpression, Func
 
 from billing.models.cycle import BillingCycle
 from offices.encryption import EncryptedTextField
@@ -171,16 +171,16 @@ class NewUUID(Func):
     template = "gen_random_uuid()"
     output_field = models.UUIDField()
 
-    def get_group_by_cols(self) -> list[object]:
+    def get_group_by_cols(self) -> list[BaseExpression]:
         """Stay out of GROUP BY: a value that differs for every row would undo the grouping."""
         return []
 
-    def as_sqlite(self, *_args: object, **_kwargs: object) -> tuple[str, list[object]]:
+    def as_sqlite(self, *_args: object, **_extra_context: object) -> tuple[str, tuple[str | int, ...]]:
         """Build a version 4 UUID as Django stores it on SQLite: 32 hexadecimal digits."""
         return (
             "(lower(hex(randomblob(6))) || '4' || substr(lower(hex(randomblob(2))), 2) || "
             "substr('89ab', 1 + (random() & 3), 1) || substr(lower(hex(randomblob(8))), 2))",
-            [],
+            (),
         )
 
 

@@ -1,0 +1,77 @@
+"""Make the office's one Stripe customer, or find the one a lost try has made."""
+
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+
+from audit.chain import Fact, record
+from billing import documents, expectations
+from billing.audit_stream import office_stream
+from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
+from billing.models import OutboxMessage, OutboxStep
+from billing.stripe_connection import call_stripe
+from billing.stripe_gateway.inbound import InboundCustomer
+from billing.stripe_gateway.outbound import CreateCustomer, ListCustomers
+from billing.stripe_gateway.outbound_values import ApprovedProfile, OwnId, StripeId, UnixTime
+from offices.encryption import blind_index
+from offices.locking import lock_office
+from offices.models import OfficeStripeAccount
+
+# Our clock and Stripe's may differ; a customer is never older than our first try by more than this.
+CLOCK_DIFFERENCE = timedelta(minutes=10)
+CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
+
+
+def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
+    """Create the customer once and remember it, encrypted. Raises what `perform` raises."""
+    document = documents.read_customer(message.payload, expected_digest=message.payload_digest)
+    write = Write(
+        position=0,
+        request=CreateCustomer(OwnId(document.office_id), ApprovedProfile(document.name, document.email)),
+        expectation=expectations.create_customer(message.office),
+        look=lambda step: _look(message, step),
+        id_of=_id_of_live_customer,
+    )
+    customer_id = perform(message, write, clock).object_id
+    _remember(message, customer_id, clock, actor=actor)
+
+
+def _look(message: OutboxMessage, step: OutboxStep) -> str | None:
+    """List the customers made since our first try and return the one that carries our office's id."""
+    first_sent_at = step.first_sent_at or message.created_at
+    since, after = int((first_sent_at - CLOCK_DIFFERENCE).timestamp()), None
+    while True:
+        request = ListCustomers(UnixTime(since), StripeId(after) if after else None)
+        page = call_stripe(request, expectation=expectations.list_customers(since, after), message=message)
+        for customer in page.items:
+            if customer.own_office_id == message.office_id and not customer.deleted:
+                return str(customer.id)
+        if not page.has_more or not page.items:
+            return None
+        after = str(page.items[-1].id)
+
+
+def _id_of_live_customer(reply: InboundCustomer) -> StripeId:
+    if reply.deleted:
+        raise StripeObjectUnexpected("the customer was deleted at Stripe")
+    return reply.id
+
+
+def _remember(message: OutboxMessage, customer_id: str, clock: Clock, *, actor: str) -> None:
+    now = clock()
+    index = blind_index(customer_id, context=CUSTOMER_CONTEXT)
+    with transaction.atomic():
+        office = lock_office(message.office_id)
+        if OfficeStripeAccount.objects.filter(office=office).exists():
+            return
+        try:
+            OfficeStripeAccount.objects.create(
+                office=office,
+                customer_id=customer_id,
+                customer_index=index.digest,
+                customer_index_key=index.key_id,
+                created_at=now,
+            )
+        except IntegrityError:
+            raise StripeObjectUnexpected("this customer belongs to another office already") from None
+        record(Fact(office_stream(office.reference), "office.customer_created"), actor=actor, now=now)

@@ -1,0 +1,130 @@
+"""Outbox to Stripe: take the messages that wait, one after the other, and say what came of each."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+from django.db import Error as DatabaseFailure
+from django.db import connection, transaction
+
+from billing import delivery_steps
+from billing.customer_delivery import deliver_customer
+from billing.delivery_steps import (
+    Clock,
+    LeaseLost,
+    StripeObjectUnexpected,
+    StripeTotalDiffers,
+    lease_next,
+    waiting_messages,
+)
+from billing.documents import DocumentUnreadable
+from billing.fail_points import FailPoint, reach
+from billing.invoice_delivery import deliver_invoice
+from billing.models import MessageKind, MessageStatus, OutboxMessage, ParkingCode
+from billing.parking import park_office
+from billing.payment_status import InvoiceDiffers
+from billing.stripe_gateway.outbound_values import OutboundValueInvalid
+from billing.stripe_gateway.refusal import OutboundRefused
+from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
+from offices.locking import OfficeBusy
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "system:delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A message that did not get through: tried again by itself, or parked for a person."""
+
+    office: str
+    code: str
+    parked: bool
+
+
+@dataclass(slots=True)
+class DeliverySummary:
+    """What a drain did: counts by name and the messages that did not get through."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    troubles: list[Trouble] = field(default_factory=list)
+
+
+def deliver_due(*, clock: Clock, limit: int | None = None) -> DeliverySummary:
+    """Send what waits until nothing is due, or `limit` messages were taken; safe to run twice, and twice at once."""
+    summary = DeliverySummary()
+    while limit is None or summary.counts["taken"] < limit:
+        message = lease_next(clock())
+        if message is None:
+            break
+        summary.counts["taken"] += 1
+        _deliver(message, clock, summary)
+    return summary
+
+
+def preview(*, clock: Clock) -> DeliverySummary:
+    """Count what would be sent, without a lease and without a request (`--dry-run`)."""
+    waiting = waiting_messages(clock())
+    return DeliverySummary(Counter(taken=waiting.count()))
+
+
+def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> None:
+    try:
+        _take(message, clock)
+    except LeaseLost:
+        summary.counts["lease_lost"] += 1
+        return
+    except (StripeUnavailable, StripeReplyUnusable, OfficeBusy) as error:
+        _try_later(message, error, clock, summary)
+        return
+    except Exception as error:  # whatever it is, the message must not stay leased, and the others go on
+        if isinstance(error, DatabaseFailure) and not connection.is_usable():
+            raise
+        _park(message, error, clock, summary)
+        return
+    delivery_steps.release(message, status=MessageStatus.DONE, now=clock())
+    reach(FailPoint.DELIVERY_MESSAGE_DONE)
+    summary.counts["delivered"] += 1
+    summary.counts[f"{message.kind}s_delivered"] += 1
+
+
+def _take(message: OutboxMessage, clock: Clock) -> None:
+    if message.kind == MessageKind.CUSTOMER:
+        deliver_customer(message, clock, actor=ACTOR)
+    else:
+        deliver_invoice(message, clock, actor=ACTOR)
+
+
+def _try_later(message: OutboxMessage, error: Exception, clock: Clock, summary: DeliverySummary) -> None:
+    code = getattr(error, "code", "office_busy")
+    retry_after = getattr(error, "retry_after", None)
+    delivery_steps.release(message, status=MessageStatus.PENDING, now=clock(), code=code, retry_after=retry_after)
+    summary.counts["retry_later"] += 1
+    summary.troubles.append(Trouble(message.office.reference, code, parked=False))
+
+
+def _park(message: OutboxMessage, error: Exception, clock: Clock, summary: DeliverySummary) -> None:
+    parking, code = _parking_code(error)
+    now = clock()
+    with transaction.atomic():
+        incident = park_office(office_id=message.office_id, code=parking, actor=ACTOR, now=now)
+        delivery_steps.release(message, status=MessageStatus.PARKED, now=now, code=code)
+    # Codes and ids only: an exception's text could quote what must not be written down.
+    logger.error("delivery parked: code=%s incident=%s error=%s", code, incident, type(error).__name__)
+    summary.counts["parked"] += 1
+    summary.troubles.append(Trouble(message.office.reference, code, parked=True))
+
+
+def _parking_code(error: Exception) -> tuple[ParkingCode, str]:
+    """Return why the office is parked, and the code kept on the message."""
+    if isinstance(error, OutboundRefused):
+        return ParkingCode.REQUEST_BLOCKED, error.reason.value
+    if isinstance(error, StripeTotalDiffers):
+        return ParkingCode.STRIPE_TOTAL_DIFFERS, ParkingCode.STRIPE_TOTAL_DIFFERS
+    if isinstance(error, StripeObjectUnexpected | InvoiceDiffers):
+        return ParkingCode.STRIPE_OBJECT_UNEXPECTED, ParkingCode.STRIPE_OBJECT_UNEXPECTED
+    if isinstance(error, StripeRefused):
+        return ParkingCode.STRIPE_REFUSED, error.code
+    if isinstance(error, OutboundValueInvalid | DocumentUnreadable):
+        return ParkingCode.REQUEST_BLOCKED, "document_unreadable"
+    return ParkingCode.UNEXPECTED_ERROR, ParkingCode.UNEXPECTED_ERROR

@@ -1,0 +1,164 @@
+"""Stripe's state becomes our status: the one place where a status changes after closing (product.md, "Invoice life").
+
+Every change is one guarded move with its audit entry. Stripe owns whether an invoice is paid; a move that is not
+allowed (late news of a paid invoice) changes nothing.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db.models import Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Least
+
+from audit.chain import Fact, record
+from billing.audit_stream import office_stream
+from billing.models import (
+    ALLOWED_MOVES,
+    HostedInvoicePage,
+    Invoice,
+    InvoiceStatus,
+    Payment,
+    PaymentStatus,
+)
+from billing.stripe_gateway.inbound import InboundInvoice, InboundPayment, InvoiceState
+from offices.models import Office
+
+_STATUS_OF = {
+    InvoiceState.DRAFT: InvoiceStatus.DRAFT,
+    InvoiceState.PAID: InvoiceStatus.PAID,
+    InvoiceState.VOID: InvoiceStatus.CANCELED,
+    # Written off at Stripe; it can still be paid or voided there later.
+    InvoiceState.UNCOLLECTIBLE: InvoiceStatus.FAILED,
+}
+_TIMESTAMP_OF = {
+    InvoiceStatus.SENT: "sent_at",
+    InvoiceStatus.PAID: "paid_at",
+    InvoiceStatus.FAILED: "failed_at",
+    InvoiceStatus.CANCELED: "canceled_at",
+}
+
+_STATE_FIELDS = ("status", "stripe_invoice_id", "due_at", "attempt_count", "version", "updated_at")
+
+
+class InvoiceDiffers(Exception):
+    """Stripe's invoice is not the one we sent: another total, currency or owner. Our books stay as they are."""
+
+
+class VersionChanged(Exception):
+    """The invoice changed since its version was read: fetch Stripe's present state again."""
+
+
+def status_of(seen: InboundInvoice) -> InvoiceStatus:
+    """Return our status for Stripe's: open is sent, and failed after a failed attempt."""
+    if seen.status == InvoiceState.OPEN:
+        return InvoiceStatus.FAILED if seen.attempt_count > 0 else InvoiceStatus.SENT
+    return _STATUS_OF[seen.status]
+
+
+def apply(
+    *, invoice_id: UUID, seen: InboundInvoice, actor: str, now: datetime, read_version: int | None = None
+) -> InvoiceStatus:
+    """Bring the invoice to what Stripe says of it now and return its status; the caller holds the office lock.
+
+    `read_version` is the version read before Stripe was asked. Raises InvoiceDiffers, VersionChanged.
+    """
+    invoice = Invoice.objects.select_related("office").defer("internal_note").get(pk=invoice_id)
+    if read_version is not None and invoice.version != read_version:
+        raise VersionChanged("the invoice changed while Stripe was asked")
+    _check_same(invoice, seen)
+    before = (invoice.status, invoice.due_at, invoice.attempt_count, invoice.stripe_invoice_id)
+    for status in _moves(InvoiceStatus(invoice.status), status_of(seen)):
+        _move(invoice, status, seen, actor=actor, now=now)
+    invoice.stripe_invoice_id = str(seen.id)
+    invoice.due_at = _time(seen.due_date) or invoice.due_at
+    invoice.attempt_count = max(invoice.attempt_count, seen.attempt_count)
+    if before != (invoice.status, invoice.due_at, invoice.attempt_count, invoice.stripe_invoice_id):
+        invoice.version += 1
+        invoice.updated_at = now
+        invoice.save(update_fields=[*_TIMESTAMP_OF.values(), *_STATE_FIELDS])
+    _record_payments(invoice, seen, now)
+    _record_hosted_page(invoice, seen, now)
+    refresh_past_due([invoice.office_id], now=now)
+    return InvoiceStatus(invoice.status)
+
+
+def _check_same(invoice: Invoice, seen: InboundInvoice) -> None:
+    same_document = seen.own_invoice_id == invoice.pk and invoice.stripe_invoice_id in {None, str(seen.id)}
+    same_money = seen.total_cents == invoice.total_cents and seen.currency.value == invoice.currency.lower()
+    # A draft at Stripe is still being built by our own delivery.
+    if not same_document or not (same_money or seen.status == InvoiceState.DRAFT):
+        raise InvoiceDiffers("Stripe's invoice is not the one we sent")
+
+
+def _moves(present: InvoiceStatus, target: InvoiceStatus) -> list[InvoiceStatus]:
+    """Return the moves from here to there; empty when there is nothing to do or the way is barred."""
+    if target in {present, InvoiceStatus.DRAFT}:
+        return []
+    if present == InvoiceStatus.DRAFT and target in {InvoiceStatus.PAID, InvoiceStatus.FAILED}:
+        # Seen paid before our own "sent": walk both in one transaction (decisions.md 14).
+        return [InvoiceStatus.SENT, target]
+    return [target] if target in ALLOWED_MOVES[present] else []
+
+
+def _move(invoice: Invoice, status: InvoiceStatus, seen: InboundInvoice, *, actor: str, now: datetime) -> None:
+    payload = {"invoice": str(invoice.pk), "from": invoice.status, "to": status, "stripe": seen.status.value}
+    invoice.status = status
+    moved_at = _time(seen.paid_at) if status == InvoiceStatus.PAID else None
+    setattr(invoice, _TIMESTAMP_OF[status], moved_at or now)
+    record(Fact(office_stream(invoice.office.reference), "invoice.status_changed", payload), actor=actor, now=now)
+
+
+def _record_payments(invoice: Invoice, seen: InboundInvoice, now: datetime) -> None:
+    for payment in seen.payments:
+        known = Payment.objects.filter(stripe_payment_id=str(payment.id)).first()
+        # A paid payment stays paid: what comes later is a refund, a row of its own.
+        if known is None or known.status != PaymentStatus.PAID:
+            Payment.objects.update_or_create(
+                stripe_payment_id=str(payment.id), defaults=_payment_fields(invoice, payment, now)
+            )
+
+
+def _payment_fields(invoice: Invoice, payment: InboundPayment, now: datetime) -> dict[str, object]:
+    return {
+        "invoice": invoice,
+        "payment_intent_id": str(payment.payment_intent_id or ""),
+        "charge_id": str(payment.charge_id or ""),
+        "status": PaymentStatus(payment.status.value),
+        "amount_requested_cents": payment.amount_requested_cents,
+        "amount_paid_cents": payment.amount_paid_cents or 0,
+        "currency": payment.currency.value.upper(),
+        "paid_at": _time(payment.paid_at),
+        "recorded_at": now,
+    }
+
+
+def _record_hosted_page(invoice: Invoice, seen: InboundInvoice, now: datetime) -> None:
+    if seen.hosted_invoice_url and not HostedInvoicePage.objects.filter(invoice=invoice).exists():
+        HostedInvoicePage.objects.create(invoice=invoice, url=seen.hosted_invoice_url, updated_at=now)
+
+
+def refresh_past_due(office_ids: list[UUID] | None = None, *, now: datetime) -> int:
+    """Derive `past_due_since` of these offices, or of all, from their unpaid invoices; return how many changed.
+
+    Past due: an invoice that failed, or that is sent and past its due date (decisions.md 8).
+    """
+    unpaid = Invoice.objects.filter(office=OuterRef("pk")).filter(
+        Q(status=InvoiceStatus.FAILED) | Q(status=InvoiceStatus.SENT, due_at__lt=now)
+    )
+    since = (
+        unpaid.order_by()
+        .values("office")
+        .annotate(since=Min(Least(Coalesce("due_at", "failed_at"), Coalesce("failed_at", "due_at"))))
+        .values("since")
+    )
+    offices = Office.objects.all() if office_ids is None else Office.objects.filter(pk__in=office_ids)
+    present = offices.annotate(since=Subquery(since))
+    changed = present.exclude(
+        Q(since__isnull=True, past_due_since__isnull=True) | Q(since__isnull=False, past_due_since=Subquery(since))
+    )
+    ids = list(changed.values_list("pk", flat=True))
+    return Office.objects.filter(pk__in=ids).update(past_due_since=Subquery(since))
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,45 @@
+"""What the workers do: each task makes one idempotent call, and carries no data.
+
+The rows are the queue; a task that is lost or runs twice changes nothing (reliability.md, "Celery").
+"""
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from billing import delivery, stripe_events
+from billing.billing_run import run_due
+from billing.payment_status import refresh_past_due
+from billing.wake_up import Bell, hang
+
+
+@shared_task
+def run_billing() -> None:
+    """Close and open every cycle that is due."""
+    now = timezone.now()
+    run_due(as_of=now, actor="system:beat", now=now)
+
+
+@shared_task
+def deliver_outbox() -> None:
+    """Send what waits."""
+    delivery.deliver_due(clock=timezone.now)
+
+
+@shared_task
+def process_stripe_events() -> None:
+    """Work through what Stripe sent."""
+    stripe_events.process_due(clock=timezone.now)
+
+
+@shared_task
+def refresh_past_due_offices() -> None:
+    """Derive past due from the due dates that have gone by."""
+    refresh_past_due(now=timezone.now())
+
+
+def hang_bells() -> None:
+    """Let use cases ring the workers; without a broker there are none, and `deliver_outbox` drains what waits."""
+    if settings.CELERY_BROKER_URL:
+        hang(Bell.OUTBOX, deliver_outbox.delay)
+        hang(Bell.STRIPE_EVENTS, process_stripe_events.delay)

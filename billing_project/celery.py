@@ -1,0 +1,48 @@
+"""The Celery application: a doorbell and a sweep, never the queue.
+
+Without CELERY_BROKER_URL tasks run in the calling process. JSON only, no results, one message at a time; a task
+that dies with its worker is not redelivered, because the sweep finds what waits (reliability.md, "Celery").
+"""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
+
+app = Celery("billing_project")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,
+    worker_prefetch_multiplier=1,
+    timezone="UTC",
+    task_soft_time_limit=3300,
+    task_time_limit=3540,
+    # Longer than the longest task, so that Redis does not hand it out a second time.
+    broker_transport_options={"visibility_timeout": 3600},
+    broker_connection_retry_on_startup=True,
+)
+app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    # Cycles end at local midnights all around the world: an hourly look, idempotent, closes each within the hour.
+    "close-and-open-cycles": {
+        "task": "billing.tasks.run_billing",
+        "schedule": crontab(minute=5),
+        "options": {"expires": 3000},
+    },
+    # The guarantee behind the doorbell: what waits is found even when every ring was lost.
+    "sweep-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep-stripe-events": {
+        "task": "billing.tasks.process_stripe_events",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    # Due dates go by without anybody doing anything.
+    "derive-past-due": {"task": "billing.tasks.refresh_past_due_offices", "schedule": crontab(minute=20)},
+}
