@@ -7,6 +7,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -27,6 +28,7 @@ from billing.stripe_gateway.replies import (
     StripeReplyUnusable,
     StripeUnavailable,
     failure_of,
+    is_utf8,
     seconds_to_wait,
     summarize_error,
 )
@@ -118,6 +120,9 @@ class GuardedClient(RefusingClient):
         if not 200 <= status < 300:
             exchange.error = summarize_error(body)
             body = exchange.error.as_body()
+        elif not is_utf8(body):
+            # The SDK would fail on it with an exception that holds the body; an empty one it calls no JSON.
+            body = b""
         return body, status, reply_headers
 
     def close(self) -> None:
@@ -182,7 +187,7 @@ class StripeGateway:
             self._acquire()
         except RateLimitSaturated as saturated:
             return StripeUnavailable("rate_limited_here", ambiguous=False, retry_after=saturated.retry_after)
-        exchange = Exchange(expectation)
+        exchange = Exchange(expectation and replace(expectation, idempotency_key=str(key) if write else None))
         outcome = self._send(encoded, exchange, key)
         if not isinstance(outcome, Exception):
             outcome = _parse(encoded.operation, outcome, write=write)

@@ -30,10 +30,12 @@ class Expectation:
 
     `values` holds the exact text of every variable that the request carries: parameters by their form name
     (`metadata[invoice_id]`), path ids in braces (`{invoice}`). `policy.rule_for(operation).variables` lists them.
+    `idempotency_key` is the stored random key of this step; `StripeGateway.call` fills it in from its own argument.
     """
 
     operation: Operation
     values: Mapping[str, str]
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class ParsedRequest:
 
     rule: OperationRule
     variables: Mapping[str, str]
+    idempotency_key: str | None
 
 
 class GuardMisconfigured(ValueError):
@@ -120,12 +123,12 @@ class Guard:
         """Judge form and grammar only, so that a scanner can look up what the ledger expects for these ids."""
         try:
             rule, path_values, query = self._route(method, url)
-            self._check_headers(method, headers)
+            key = self._check_headers(method, headers)
             values = self._parameters(rule, query, body)
         except (_Unfit, WireMalformed) as unfit:
             return self._refusal(unfit)
         variables = {name: value for name, value in values.items() if rule.parameters[name].variable}
-        return ParsedRequest(rule, {**path_values, **variables})
+        return ParsedRequest(rule, {**path_values, **variables}, key)
 
     def compare(self, parsed: ParsedRequest, expectation: Expectation) -> Refusal | None:
         """Judge the variables of a parsed request against the ledger: same names, same text, nothing left over."""
@@ -137,6 +140,8 @@ class Guard:
                 return Refusal(Reason.PARAMETER_NOT_COVERED, rule.operation, rule.template, name)
             if value != expected[name]:
                 return Refusal(Reason.VALUE_NOT_EXPECTED, rule.operation, rule.template, name)
+        if parsed.idempotency_key != expectation.idempotency_key:
+            return Refusal(Reason.IDEMPOTENCY_KEY, rule.operation, rule.template, _KEY_HEADER)
         absent = next((name for name in expected if name not in found), None)
         if absent is not None:
             known = absent if absent in VOCABULARY else None
@@ -165,16 +170,17 @@ class Guard:
                 return rule, dict(zip(rule.path_names, found.groups(), strict=True)), query
         raise _Unfit(Reason.UNKNOWN_OPERATION)
 
-    def _check_headers(self, method: str, headers: Mapping[str, str]) -> None:
+    def _check_headers(self, method: str, headers: Mapping[str, str]) -> str | None:
         allowed = {**self._fixed, **({"content-type": _FORM} if method == "POST" else {})}
         seen: set[str] = set()
+        key: str | None = None
         for raw_name, value in headers.items():
             name = raw_name.lower() if isinstance(raw_name, str) else ""
             if name in seen:
                 raise _Unfit(Reason.HEADER_DUPLICATE, name)
             seen.add(name)
             if name == _KEY_HEADER:
-                self._check_key(method, value)
+                key = self._checked_key(method, value)
             elif name not in allowed:
                 raise _Unfit(Reason.HEADER_UNKNOWN, name)
             elif value != allowed[name]:
@@ -184,11 +190,13 @@ class Guard:
         missing = next((name for name in allowed if name not in seen), None)
         if missing is not None:
             raise _Unfit(Reason.HEADER_MISSING, missing)
+        return key
 
-    def _check_key(self, method: str, value: object) -> None:
+    def _checked_key(self, method: str, value: object) -> str:
         # A random version 4 UUID in its one canonical spelling: nothing can be composed into it but randomness.
         if method != "POST" or not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
             raise _Unfit(Reason.IDEMPOTENCY_KEY, _KEY_HEADER)
+        return value
 
     def _parameters(self, rule: OperationRule, query: str, body: bytes | str | None) -> dict[str, str]:
         pairs = parse_form(*self._form(rule, query, body))

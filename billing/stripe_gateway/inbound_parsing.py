@@ -218,13 +218,26 @@ def _cycle(metadata: read.Fields) -> Cycle | None:
         return None
 
 
+def _is_foreign(metadata: read.Fields) -> bool:
+    """Whether metadata holds a name that is not ours, or under one of our names a value that is not ours."""
+    ours = _ours(metadata)
+    readable = sum(value is not None for value in ours.values())
+    return not _OWN_METADATA.issuperset(metadata) or readable < len(metadata)
+
+
+def _has_metadata(line: object) -> bool:
+    # We send none on lines.
+    return isinstance(line, dict) and bool(line.get("metadata"))
+
+
 def _foreign_fields(fields: read.Fields, lines: tuple[InboundLine, ...]) -> tuple[str, ...]:
+    raw_lines = read.mapping(fields.get("lines"), "lines")
     found = {
         "description": not _is_ours(fields.get("description")),
         "footer": bool(fields.get("footer")),
         "custom_fields": bool(fields.get("custom_fields")),
         "statement_descriptor": bool(fields.get("statement_descriptor")),
-        "metadata": not _OWN_METADATA.issuperset(read.optional_mapping(fields, "metadata")),
-        "lines": any(line.text is None for line in lines),
+        "metadata": _is_foreign(read.optional_mapping(fields, "metadata")),
+        "lines": any(line.text is None for line in lines) or any(map(_has_metadata, read.rows(raw_lines, "data"))),
     }
     return tuple(name for name, foreign in found.items() if foreign)

@@ -71,6 +71,15 @@ def summarize_error(body: bytes) -> ErrorSummary:
     return ErrorSummary(code=_word(error.get("code")), type=_word(error.get("type")))
 
 
+def is_utf8(body: bytes) -> bool:
+    """Whether a reply is text at all."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def seconds_to_wait(header: str | None) -> int | None:
     """Read a Retry-After header in seconds; the date form and nonsense are None."""
     return int(header) if header is not None and _RETRY_AFTER.fullmatch(header) else None
