@@ -107,7 +107,11 @@ def import_periods(scene: Scene) -> list[c.Command]:
     spans: list[c.Span] = list(zip(moments[::2], ends, strict=False))
     if scene.once_in(15):
         spans.append((scene.now, scene.now))
-    return [c.ImportPeriods(scene.now, scene.patient(), tuple(spans))]
+    patient = scene.patient()
+    still_open = [each.activated_at for each in scene.office.patients.get(patient, []) if not each.deactivated_at]
+    if not scene.flavour.backdated_deactivation and any(start in still_open for start, _ in spans):
+        return run(scene)  # an end filled in is a backdated deactivation too
+    return [c.ImportPeriods(scene.now, patient, tuple(spans))]
 
 
 def run(scene: Scene) -> list[c.Command]:
