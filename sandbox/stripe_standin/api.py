@@ -76,13 +76,11 @@ class Api:
             self._authenticate(request)
             _check_version(request)
             _raise_before_run(fault, request)
-            if route is None:
-                raise unrecognized_url(request.method, request.path)
             return self._run_once(request, route, object_id, fault, request_id)
         except StripeFailure as failure:
             return _reply(failure.status, json.dumps(failure.body).encode(), request, request_id)
         except Exception:
-            # A defect of the stand-in must not look like an injected fault: say so loudly, then answer as a server would.
+            # A defect of the stand-in must not pass for an injected fault: say so, then answer as a server would.
             logger.exception("the stand-in itself failed at %s", label)
             return _reply(500, json.dumps(server_error().body).encode(), request, request_id)
 
@@ -101,9 +99,11 @@ class Api:
             raise unauthorized(f"Invalid API Key provided: {key[:7]}****")
 
     def _run_once(
-        self, request: RawRequest, route: Route, object_id: str, fault: Fault | None, request_id: str
+        self, request: RawRequest, route: Route | None, object_id: str, fault: Fault | None, request_id: str
     ) -> Reply:
         """Run a write at most once per idempotency key; reads ignore keys."""
+        if route is None:
+            raise unrecognized_url(request.method, request.path)
         key = request.header("Idempotency-Key") if request.method == "POST" else None
         mark = fingerprint(request.method, request.path, request.encoded)
         with self.lock:

@@ -2,16 +2,38 @@
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 import stripe
 
 from sandbox.stripe_standin import DEFAULT_API_KEY, StripeStandIn
 
-stripe.enable_telemetry = False
+
+class LoopbackOnly(stripe.RequestsClient):
+    """The SDK's own transport, for this machine alone.
+
+    The product's guard closes the SDK's default transports in every process. These tests exercise the stand-in, not
+    the product, so they bring a transport of their own; it refuses any other address, and the guard stays installed.
+    """
+
+    def __init__(self) -> None:
+        session = requests.Session()
+        session.trust_env = False
+        super().__init__(session=session, timeout=(5, 30))
+
+    def request(self, method: str, url: str, headers: Any, post_data: Any = None) -> Any:
+        if urlsplit(url).hostname != "127.0.0.1":
+            raise AssertionError("a stand-in test tried to leave this machine")
+        return super().request(method, url, headers, post_data)
 
 
-def client_of(standin: StripeStandIn, **options: Any) -> stripe.StripeClient:
-    return stripe.StripeClient(DEFAULT_API_KEY, base_addresses={"api": standin.base_url}, **options)
+def client_at(address: str) -> stripe.StripeClient:
+    return stripe.StripeClient(DEFAULT_API_KEY, base_addresses={"api": address}, http_client=LoopbackOnly())
+
+
+def client_of(standin: StripeStandIn) -> stripe.StripeClient:
+    return client_at(standin.base_url)
 
 
 def new_customer(client: stripe.StripeClient, **fields: Any) -> str:
