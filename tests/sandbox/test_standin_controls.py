@@ -148,6 +148,7 @@ def test_state_survives_a_restart_in_a_file(tmp_path: Path):
         invoice = client.v1.invoices.create(params, {"idempotency_key": "k"}).id
         customers = [new_customer(client) for _ in range(3)]
         client.v1.customers.delete(customers[0])
+        client.v1.invoices.finalize_invoice(invoice)
         events = [event["id"] for event in first.undelivered()]
     arrived: list[bytes] = []
     with StripeStandIn(state_path=path, webhook_url=lambda body, _headers: arrived.append(body) or 200) as second:
@@ -155,6 +156,8 @@ def test_state_survives_a_restart_in_a_file(tmp_path: Path):
         assert client.v1.invoices.create(params, {"idempotency_key": "k"}).id == invoice
         assert [row.id for row in client.v1.customers.list({"limit": 2}).data] == customers[:0:-1]
         assert [row.id for row in client.v1.invoices.list({"customer": params["customer"]}).data] == [invoice]
+        assert client.v1.invoices.retrieve(invoice).status == "paid"  # nothing was due
+        assert client.v1.customers.retrieve(customers[0]).deleted is True
         assert client.v1.customers.create().created == 1_800_000_000
         assert [delivery.event_id for delivery in second.deliver_now()][: len(events)] == events
         assert len(arrived) == len(events) + 1
