@@ -116,6 +116,8 @@ class _Run:
         self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
         self.prices = PriceBook()
         self.offices_in_scope = 0
+        # Due when looked for, and done by another run by the time they were locked.
+        self.done_meanwhile = 0
 
     def start(self, offices_in_scope: int) -> None:
         self.offices_in_scope = offices_in_scope
@@ -144,6 +146,7 @@ class _Run:
                 self._record(tally)
         reach(FailPoint.RUN_CHUNK_COMMITTED)
         self.summary.tally.add(tally)
+        self.done_meanwhile += 0 if tally.counts.total() else len(offices)
         return {office.pk for office in offices}
 
     def _bill_one(self, office_id: UUID) -> None:
@@ -200,7 +203,7 @@ class _Run:
             self._problem(
                 office_id, "grown_suddenly", "many more patient accounts than last cycle; billed all the same"
             )
-        self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0)
+        self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0) + self.done_meanwhile
         if not self.dry_run:
             self._record(Tally())
             status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE

@@ -5,6 +5,7 @@ Measured for a month end of a million lines: 14 s, against 126 s for `bulk_creat
 
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Combinable
@@ -16,7 +17,10 @@ def insert_from(model: type[Model], rows: QuerySet[Any], **columns: str | Combin
     `columns` names each field of `model` and the expression of `rows` that fills it.
     """
     source = rows.values_list(*columns.values())
-    sql, params = source.query.sql_with_params()
+    try:
+        sql, params = source.query.sql_with_params()
+    except EmptyResultSet:  # Django knows without asking: filtered by an empty list, such as no cycle to carry over
+        return 0
     names = ", ".join(connection.ops.quote_name(_column(model, name)) for name in columns)
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
