@@ -188,6 +188,28 @@ def test_the_run_of_an_office_that_never_lived_opens_nothing() -> None:
     assert keys(after(*history)) == []
 
 
+def test_a_cancellation_at_the_boundary_itself_leaves_the_next_cycle_out_and_a_run_there_closes_the_last() -> None:
+    boundary = "2025-01-31 18:30"
+    books = after(office(), run("2025-01-10 12:00"), status(boundary, "canceled"), run(boundary))
+    assert [(cycle.key, cycle.closed) for cycle in books.cycles] == [("2025-01", True)]
+
+
+def test_a_cycle_resumed_midway_has_the_terms_of_its_first_live_moment() -> None:
+    books = after(
+        office(status="inactive"),
+        status("2025-01-10 12:00", "trialing"),
+        status("2025-01-20 12:00", "active"),
+        run("2025-01-25 12:00"),
+    )
+    assert [(cycle.key, cycle.trial) for cycle in books.cycles] == [("2025-01", True)]
+
+
+def test_as_of_a_moment_before_the_reactivation_its_cycle_is_not_due() -> None:
+    history = canceled_from_15_january_to_10_march()
+    assert keys(after(*history, run("2025-03-12 12:00", as_of="2025-03-09 12:00"))) == ["2025-01"]
+    assert keys(after(*history, run("2025-03-12 12:00", as_of="2025-03-10 12:00"))) == ["2025-01", "2025-03"]
+
+
 # Zones: rule 6, decision 9
 
 
