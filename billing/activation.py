@@ -120,19 +120,19 @@ def _charge(office: Office, patient: Patient, starts_at: datetime, now: datetime
     lines = LineItem.objects.filter(patient_reference=patient.pk)
     before = set(lines.values_list("pk", flat=True))
     open_cycles = BillingCycle.objects.filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)
-    insert_missing_charges(list(open_cycles.values_list("pk", flat=True)), now=now, patient=patient.pk)
+    insert_missing_charges(list(open_cycles), now=now, patient=patient.pk)
     insert_adjustments(_open_invoice(office), now=now, patient=patient.pk)
     return list(
         lines.exclude(pk__in=before).select_related("invoice").defer("invoice__internal_note").order_by("cycle_key")
     )
 
 
-def _open_invoice(office: Office) -> list[UUID]:
-    """Return the newest open monthly invoice: the one that adjustments for closed cycles go on."""
+def _open_invoice(office: Office) -> dict[UUID, UUID]:
+    """Return, by office, the newest open monthly invoice: the one that adjustments for closed cycles go on."""
     drafts = Invoice.objects.filter(
         office=office, invoice_type=InvoiceType.MONTHLY, status=InvoiceStatus.DRAFT, closed_at__isnull=True
     )
-    return list(drafts.order_by("-cycle__index").values_list("pk", flat=True)[:1])
+    return dict(drafts.order_by("-cycle__index").values_list("office", "pk")[:1])
 
 
 def _waived_cycles(office: Office, patient: Patient, starts_at: datetime) -> list[str]:

@@ -4,13 +4,14 @@ product.md rule 1: billable when active at any moment of the cycle, at most once
 `active_patient` when active across the start (periods that touch count as one), otherwise `patient_activation`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.fields import BooleanField, DateTimeField, IntegerField
 
+from billing.live_time import offices_with_gaps, while_live
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem, NewUUID
 from billing.set_based import insert_from
 
@@ -19,14 +20,31 @@ _ENDS = "office__activity_periods__deactivated_at"
 _PATIENT = "office__activity_periods__patient_id"
 
 
-def insert_missing_charges(cycle_ids: Sequence[int], *, now: datetime, patient: UUID | None = None) -> int:
+def insert_missing_charges(cycles: Sequence[BillingCycle], *, now: datetime, patient: UUID | None = None) -> int:
     """Charge each billable patient of these open cycles who has no live line in them yet; return the lines added.
 
     With `patient`, only that one. A cycle without an open monthly invoice (canceled: waived) gets nothing.
     """
+    return sum(
+        _insert_charges(group, now=now, patient=patient, live_only=live_only)
+        for group, live_only in _by_gap(cycles)
+        if group
+    )
+
+
+def _by_gap(cycles: Sequence[BillingCycle]) -> list[tuple[list[BillingCycle], bool]]:
+    """Set the offices apart that were not live all the time: for them every period is held against the status."""
+    gaps = offices_with_gaps({cycle.office_id for cycle in cycles})
+    return [
+        ([cycle for cycle in cycles if cycle.office_id not in gaps], False),
+        ([cycle for cycle in cycles if cycle.office_id in gaps], True),
+    ]
+
+
+def _insert_charges(cycles: Sequence[BillingCycle], *, now: datetime, patient: UUID | None, live_only: bool) -> int:
     # Periods that end at the very start do not make a patient billable, but one that touches them then carries on.
     touching = (
-        Q(pk__in=cycle_ids)
+        Q(pk__in=[cycle.pk for cycle in cycles])
         & Q(invoices__invoice_type=InvoiceType.MONTHLY, invoices__status=InvoiceStatus.DRAFT)
         & Q(invoices__closed_at__isnull=True)
         & Q(**{f"{_STARTS}__lt": F("end_at")})
@@ -34,12 +52,15 @@ def insert_missing_charges(cycle_ids: Sequence[int], *, now: datetime, patient: 
     )
     if patient is not None:
         touching &= Q(**{_PATIENT: patient})
+    counted = _ends_after_the_start()
+    if live_only:
+        counted &= Q(while_live(_STARTS, _ENDS))
     billable = (
         BillingCycle.objects.filter(touching & ~Q(_already_charged()))
         .values("invoices__pk", "key", "unit_price_cents", _PATIENT)
         .annotate(
-            overlapping=Count("pk", filter=Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")})),
-            crossing=Count("pk", filter=_crosses_the_start()),
+            overlapping=Count("pk", filter=counted),
+            crossing=Count("pk", filter=Q(**{f"{_STARTS}__lt": F("start_at")}) & _ends_after_the_start()),
             ending=Count("pk", filter=Q(**{_ENDS: F("start_at")})),
             starting=Count("pk", filter=Q(**{_STARTS: F("start_at")})),
         )
@@ -53,24 +74,38 @@ def insert_missing_charges(cycle_ids: Sequence[int], *, now: datetime, patient: 
     return _insert(billable, invoice="invoices__pk", item_type=item_type, now=now)
 
 
-def insert_adjustments(invoice_ids: Sequence[UUID], *, now: datetime, patient: UUID | None = None) -> int:
-    """Charge, on these open invoices, what became known of their offices' closed cycles after they closed.
+def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime, patient: UUID | None = None) -> int:
+    """Charge, on these open invoices (by office), what became known of their closed cycles after they closed.
 
     One `adjustment` line for each unbilled patient and closed cycle, at that cycle's frozen price (product.md
     rule 5). A cycle whose invoice was canceled without a replacement is waived (decisions.md 5).
     """
+    gaps = offices_with_gaps(invoices)
+    added = 0
+    for live_only in (False, True):
+        targets = [invoice for office, invoice in invoices.items() if (office in gaps) == live_only]
+        if targets:
+            added += _insert_adjustments(targets, now=now, patient=patient, live_only=live_only)
+    return added
+
+
+def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID | None, live_only: bool) -> int:
     late = (
-        Q(office__invoices__in=list(invoice_ids))
+        Q(office__invoices__in=targets)
         & Q(closed_at__isnull=False, office__activity_periods__id__gt=F("last_period_id"))
         & Q(**{f"{_STARTS}__lt": F("end_at")})
-        & (Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")}))
+        & _ends_after_the_start()
+        & ~Q(_already_charged())
+        & Q(Exists(live_monthly_invoices(OuterRef("pk"))))
     )
     if patient is not None:
         late &= Q(**{_PATIENT: patient})
+    if live_only:
+        late &= Q(while_live(_STARTS, _ENDS))
     unbilled = (
-        BillingCycle.objects.filter(late & ~Q(_already_charged()) & Q(Exists(live_monthly_invoices(OuterRef("pk")))))
+        BillingCycle.objects.filter(late)
         .values("office__invoices__pk", "key", "unit_price_cents", _PATIENT)
-        .annotate(overlapping=Count("pk"))
+        .annotate(overlapping=Count("pk"))  # one line, however many periods touch the cycle
     )
     return _insert(unbilled, invoice="office__invoices__pk", item_type=Value(ItemType.ADJUSTMENT), now=now)
 
@@ -84,10 +119,8 @@ def _already_charged() -> Exists:
     return Exists(LineItem.objects.filter(patient_reference=OuterRef(_PATIENT), cycle_key=OuterRef("key"), live=True))
 
 
-def _crosses_the_start() -> Q:
-    return Q(**{f"{_STARTS}__lt": F("start_at")}) & (
-        Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")})
-    )
+def _ends_after_the_start() -> Q:
+    return Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")})
 
 
 def _insert(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from billing.cycle_opening import open_missing_cycles
@@ -64,9 +64,9 @@ def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: d
     while due := _earliest_due(offices, as_of):
         tally.add(_close(due, actor=actor, now=now))
     carried = _open_cycles().filter(office__in=offices, carried_over_at__isnull=True, start_at__lte=as_of)
-    cycle_ids = list(carried.values_list("pk", flat=True))
-    tally.counts["lines_added"] += insert_missing_charges(cycle_ids, now=now)
-    BillingCycle.objects.filter(pk__in=cycle_ids).update(carried_over_at=now)
+    to_carry_over = list(carried)
+    tally.counts["lines_added"] += insert_missing_charges(to_carry_over, now=now)
+    BillingCycle.objects.filter(pk__in=[cycle.pk for cycle in to_carry_over]).update(carried_over_at=now)
     return tally
 
 
@@ -89,8 +89,8 @@ def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tall
     invoice_of = dict(drafts.values_list("cycle", "pk"))
     # A cycle whose draft was canceled is waived: it closes without an invoice (decisions.md 5).
     charged = [cycle for cycle in cycles if cycle.pk in invoice_of]
-    lines = insert_missing_charges(list(invoice_of), now=now)
-    lines += insert_adjustments(list(invoice_of.values()), now=now)
+    lines = insert_missing_charges(charged, now=now)
+    lines += insert_adjustments({cycle.office_id: invoice_of[cycle.pk] for cycle in charged}, now=now)
     reach(FailPoint.RUN_LINES_INSERTED)
     counts = check_charges(charged)
     grown = grown_suddenly(charged, counts)
@@ -104,12 +104,14 @@ def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tall
 
 
 def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], now: datetime) -> None:
-    newest = ActivityPeriod.objects.filter(office=OuterRef("office")).order_by("-pk").values("pk")[:1]
+    if not cycles:
+        return
+    # The maximum by office: ordering by id and taking the first would walk the whole table from its end.
+    periods = ActivityPeriod.objects.filter(office=OuterRef("office")).order_by().values("office")
+    charged = [When(pk=cycle.pk, then=Value(counts.get(cycle.pk, 0))) for cycle in cycles]
     BillingCycle.objects.filter(pk__in=[cycle.pk for cycle in cycles]).update(
         closed_at=now,
         carried_over_at=Coalesce("carried_over_at", Value(now)),
-        last_period_id=Coalesce(Subquery(newest), Value(0)),
+        last_period_id=Coalesce(Subquery(periods.annotate(newest=Max("pk")).values("newest")), Value(0)),
+        patient_count=Case(*charged),
     )
-    for cycle in cycles:
-        cycle.patient_count = counts.get(cycle.pk, 0)
-    BillingCycle.objects.bulk_update(cycles, ["patient_count"], batch_size=500)

@@ -3,18 +3,23 @@
 A difference parks the office before anything is sent: two lines for one patient, a missing one, a wrong price.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+from django.db.models.expressions import Combinable
 
+from billing.live_time import count_billable, offices_with_gaps
 from billing.models import BillingCycle, LineItem, ParkingCode
 from billing.models.invoice import PATIENT_TYPES
 from patients.models import ActivityPeriod
 
 GROWTH_FACTOR, GROWTH_ALLOWANCE = 1.5, 20  # warn above 1.5 x + 20 patient accounts,
 GROWTH_CHECK_FROM_INDEX = 2  # and not before an office's third close
+
+_PATIENT = "office__activity_periods__patient_id"
 
 
 class BoundBroken(Exception):
@@ -38,7 +43,8 @@ class Charged:
 def check_charges(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Return the number of charged patient accounts by cycle id; raise BoundBroken for the first doubtful office."""
     charged = _charged(cycles)
-    billable = _billable_counts(cycles)
+    gaps = offices_with_gaps({cycle.office_id for cycle in cycles})
+    billable = {**_billable_counts(cycles), **count_billable([c for c in cycles if c.office_id in gaps])}
     for cycle in cycles:
         lines = charged.get(cycle.pk, Charged(0, cycle.unit_price_cents, cycle.unit_price_cents))
         if lines.count != billable.get(cycle.pk, 0):
@@ -80,19 +86,31 @@ def _charged(cycles: Sequence[BillingCycle]) -> dict[int, Charged]:
 
 def _billable_counts(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Count patients, not lines: everyone with a period in the cycle, and who had a line before a backdated end."""
-    periods = ActivityPeriod.objects.filter(patient=OuterRef("office__patients"), activated_at__lt=OuterRef("end_at"))
-    overlapping = periods.filter(Q(deactivated_at__isnull=True) | Q(deactivated_at__gt=OuterRef("start_at")))
-    ended_in_retrospect = periods.filter(
-        deactivated_at__lte=OuterRef("start_at"), deactivation_recorded_at__gt=F("deactivated_at")
+    counts: Counter[int] = Counter()
+    counts.update(_patients_by_cycle(cycles, _overlaps("office__activity_periods__", F("start_at"), F("end_at"))))
+    counts.update(_patients_by_cycle(cycles, _ended_in_retrospect()))
+    return counts
+
+
+def _patients_by_cycle(cycles: Sequence[BillingCycle], has_a_period: Q) -> dict[int, int]:
+    rows = BillingCycle.objects.filter(Q(pk__in=[cycle.pk for cycle in cycles]) & has_a_period).order_by()
+    return dict(rows.values_list("pk").annotate(count=Count(_PATIENT, distinct=True)))
+
+
+def _overlaps(prefix: str, start: Combinable, end: Combinable) -> Q:
+    open_or_ends_later = Q(**{f"{prefix}deactivated_at__isnull": True}) | Q(**{f"{prefix}deactivated_at__gt": start})
+    return Q(**{f"{prefix}activated_at__lt": end}) & open_or_ends_later
+
+
+def _ended_in_retrospect() -> Q:
+    """Say who has no period in the cycle (any more), but kept a line when an end was recorded later than it was."""
+    still_there = ActivityPeriod.objects.filter(
+        _overlaps("", OuterRef("start_at"), OuterRef("end_at")), patient=OuterRef(_PATIENT)
     )
-    line = LineItem.objects.filter(patient_reference=OuterRef("office__patients"), cycle_key=OuterRef("key"), live=True)
-    rows = (
-        BillingCycle.objects.filter(
-            Q(pk__in=[cycle.pk for cycle in cycles])
-            & (Exists(overlapping) | (Exists(ended_in_retrospect) & Exists(line)))
-        )
-        .order_by()
-        .values_list("pk")
-        .annotate(count=Count("office__patients"))
+    line = LineItem.objects.filter(patient_reference=OuterRef(_PATIENT), cycle_key=OuterRef("key"), live=True)
+    ended_before_it_was_recorded = Q(
+        office__activity_periods__activated_at__lt=F("end_at"),
+        office__activity_periods__deactivated_at__lte=F("start_at"),
+        office__activity_periods__deactivation_recorded_at__gt=F("office__activity_periods__deactivated_at"),
     )
-    return dict(rows)
+    return ended_before_it_was_recorded & Q(Exists(line)) & ~Q(Exists(still_there))

@@ -1,0 +1,22 @@
+"""The product agrees with an independent reading of the rules on every line and total of random histories."""
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+
+from tests.billing.product_driver import ProductDriver
+from tests.oracle.acts import Flavour
+from tests.oracle.driver import first_difference
+from tests.oracle.histories import histories
+
+EVERYTHING = Flavour(future_runs=True, early_zone_change=True, retroactive_prices=True, to_trial=True)
+
+
+@pytest.mark.django_db
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(history=histories(EVERYTHING))
+def test_product_and_oracle_keep_the_same_books(history):
+    with transaction.atomic():
+        difference = first_difference(history, ProductDriver())
+        transaction.set_rollback(True)
+    assert difference == ""
