@@ -6,7 +6,7 @@ sealed text (decisions.md 36). Not imported by `patients.models`, so that nobody
 
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
@@ -95,6 +95,13 @@ def _index_context(office_id: UUID) -> str:
 
 
 def _to_text(identity: Identity) -> str:
-    fields = asdict(identity)
-    fields["date_of_birth"] = identity.date_of_birth.isoformat() if identity.date_of_birth else None
+    # Written out: `dataclasses.asdict` copies deeply and took a fifth of the time of sealing.
+    fields = {
+        "external_id": identity.external_id,
+        "first_name": identity.first_name,
+        "last_name": identity.last_name,
+        "date_of_birth": identity.date_of_birth.isoformat() if identity.date_of_birth else None,
+        "email": identity.email,
+        "phone": identity.phone,
+    }
     return json.dumps(fields, ensure_ascii=False)
