@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.oracle import commands as c
 from tests.oracle.books import Books
-from tests.oracle.driver import METHODS, compare, first_difference
+from tests.oracle.driver import METHODS, compare, first_difference, same_verdict
 from tests.oracle.examples import activate, after, deactivate, office, registered, run, utc
 from tests.oracle.histories import Flavour, describe, histories
 from tests.oracle.ledger import Ledger, Step, replay
@@ -201,6 +201,11 @@ def test_a_product_that_does_the_same_has_no_difference(history: c.History) -> N
 )
 def test_a_product_that_errs_is_told_where(lie: Callable[[Books], Books], words: str) -> None:
     assert words in first_difference(A_MONTH, Echo(lie))
+
+
+def test_two_refusals_with_other_codes_can_be_taken_as_the_same_verdict() -> None:
+    assert same_verdict("refused:overlap", "refused:future_time")
+    assert not same_verdict("refused:overlap", "unchanged")
 
 
 def test_periods_are_compared_merged_and_only_when_told() -> None:
