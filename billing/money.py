@@ -1,10 +1,13 @@
 """Money at the edges: integer cents inside, decimal text outside (product.md rule 11)."""
 
-from decimal import Decimal, InvalidOperation
+import re
 
 CENTS_PER_UNIT = 100
 # Stripe's largest amount is 99,999,999 minor units; nothing a clinic is charged comes near it.
 LARGEST_AMOUNT_CENTS = 99_999_999
+
+# ASCII digits only: no exponent, no sign, no digits of other scripts.
+_AMOUNT = re.compile(r"(?P<units>[0-9]{1,9})(?:\.(?P<rest>[0-9]{1,2}))?")
 
 
 class AmountMalformed(ValueError):
@@ -19,12 +22,10 @@ def to_text(cents: int) -> str:
 
 def to_cents(text: str) -> int:
     """Return the cents of an amount written as decimal text; raise AmountMalformed."""
-    try:
-        cents = Decimal(text) * CENTS_PER_UNIT
-    except (InvalidOperation, ValueError):
-        raise AmountMalformed("write an amount such as 125.00") from None
-    if not cents.is_finite() or cents != cents.to_integral_value():
-        raise AmountMalformed("an amount has at most two decimals")
-    if not 0 <= cents <= LARGEST_AMOUNT_CENTS:
+    written = _AMOUNT.fullmatch(text)
+    if written is None:
+        raise AmountMalformed("write an amount with at most two decimals, such as 125.00")
+    cents = int(written["units"]) * CENTS_PER_UNIT + int((written["rest"] or "").ljust(2, "0"))
+    if cents > LARGEST_AMOUNT_CENTS:
         raise AmountMalformed("an amount lies between 0.00 and 999999.99")
-    return int(cents)
+    return cents
