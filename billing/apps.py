@@ -11,6 +11,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         """Install the transport guard in every process (decisions.md 23) and the wake-up port (34)."""
+        from billing import checks  # noqa: F401 - registers itself
         from billing.stripe_gateway import client
         from billing.tasks import hang_bells
 

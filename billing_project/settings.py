@@ -64,6 +64,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "billing_project.proxies.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -167,16 +168,41 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    # A view opens itself: billing/api/viewset.py names who may enter, any other view is closed.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe fields to whoever asks; the schema does that
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is an unknown parameter like any other
     "COERCE_DECIMAL_TO_STRING": True,
+}
+
+_PROBLEM = "billing.api.errors.ProblemSerializer"
+_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "415", "500"]
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "billing.api.errors.ApiExceptionHandler",
+    "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
+    "ERROR_SCHEMAS": dict.fromkeys(_ERROR_STATUSES, _PROBLEM),  # one shape for all, kind to generated clients
 }
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clinic billing API",
+    "DESCRIPTION": "Register patient accounts, activate them with billing, and read what an office owes. "
+    "Amounts are decimal text, ids are UUIDs, times are ISO 8601 with their zone.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "InvoiceStatus": "billing.models.InvoiceStatus",
+        "OfficeBillingStatus": "billing.api.summary.STATUSES",
+    },
+    "PREPROCESSING_HOOKS": ["billing.api.schema.without_trailing_slash"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "billing.api.schema.closed_bodies",
+    ],
 }
 
 UNFOLD = {"SITE_TITLE": "Clinic billing", "SITE_HEADER": "Clinic billing", "SHOW_HISTORY": False}

@@ -1,0 +1,85 @@
+"""With Redis, worker and beat do unattended what the commands do by hand."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.utils import timezone
+
+from billing.charges import Charge, charge_office
+from billing.models import ChargeReason, Invoice, InvoiceStatus
+from billing.tasks import deliver_outbox
+from tests.builders import ACTOR, make_office
+
+LONGEST_WAIT = 60  # seconds; beat sweeps every 15
+
+
+def database_url() -> str:
+    """Return the address of this test's own database."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    return f"postgres://{database['USER']}@{database['HOST']}:{database['PORT'] or 5432}/{database['NAME']}"
+
+
+@contextmanager
+def celery(*arguments: str, broker: str) -> Iterator[None]:
+    """Run a Celery process against this test's database and stand-in."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "CELERY_BROKER_URL": broker,
+        "CACHE_URL": broker.replace("redis://", "rediscache://"),
+        "STRIPE_API_BASE": django_settings.STRIPE_API_BASE,
+        "DATABASE_URL": database_url(),
+    }
+    command = [sys.executable, "-m", "celery", "-A", "billing_project", *arguments]
+    process = subprocess.Popen(command, env=environment, cwd=django_settings.BASE_DIR)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Look again until the condition holds or the longest wait is over."""
+    until = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.redis
+@pytest.mark.django_db(transaction=True)
+def test_what_waits_is_delivered_by_worker_and_beat_without_a_ring(stripe, tmp_path):
+    broker = os.environ["REDIS_URL"]
+    charge = Charge(ChargeReason.TRAINING, 5_000)
+    charge_office(office_id=make_office().pk, charge=charge, actor=ACTOR, now=timezone.now())
+    schedule = str(tmp_path / "beat")
+
+    with (
+        celery("worker", "--pool=solo", "--loglevel=WARNING", broker=broker),
+        celery("beat", "--schedule", schedule, "--pidfile=", "--loglevel=WARNING", broker=broker),
+    ):
+        assert wait_for(lambda: Invoice.objects.get().status == InvoiceStatus.SENT)
+
+    assert [invoice["status"] for invoice in stripe.objects("invoice")] == ["open"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_broker_a_task_runs_in_the_calling_process(stripe):
+    charge = Charge(ChargeReason.TRAINING, 5_000)
+    charge_office(office_id=make_office().pk, charge=charge, actor=ACTOR, now=timezone.now())
+
+    deliver_outbox.delay()
+
+    assert Invoice.objects.get().status == InvoiceStatus.SENT
