@@ -139,7 +139,7 @@ def parse_invoice(data: object) -> InboundInvoice:
         attempt_count=read.integer(fields, "attempt_count"),
         auto_advance=read.flag(fields, "auto_advance"),
         hosted_invoice_url=read.matching_text(fields, "hosted_invoice_url", _URL),
-        number=read.matching_text(fields, "number", _NUMBER),
+        number=_number(fields),
         description_matches=_is_ours(fields.get("description")),
         foreign_fields=_foreign_fields(fields, lines.items),
         lines=lines.items,
@@ -151,6 +151,12 @@ def parse_invoice(data: object) -> InboundInvoice:
         **_times(fields),
         **_ours(read.optional_mapping(fields, "metadata")),
     )
+
+
+def _number(fields: read.Fields) -> str | None:
+    # Numbers can be typed at Stripe, so one that does not look like a number is reported and not kept.
+    value = read.optional_text(fields, "number")
+    return value if value is not None and _NUMBER.fullmatch(value) else None
 
 
 def _amounts(fields: read.Fields) -> _Amounts:
@@ -234,6 +240,7 @@ def _foreign_fields(fields: read.Fields, lines: tuple[InboundLine, ...]) -> tupl
     raw_lines = read.mapping(fields.get("lines"), "lines")
     found = {
         "description": not _is_ours(fields.get("description")),
+        "number": fields.get("number") is not None and _number(fields) is None,
         "footer": bool(fields.get("footer")),
         "custom_fields": bool(fields.get("custom_fields")),
         "statement_descriptor": bool(fields.get("statement_descriptor")),

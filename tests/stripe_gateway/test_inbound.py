@@ -108,6 +108,7 @@ def test_payments_that_were_not_asked_for_are_told_from_none_at_all(recorded):
     [
         ("description", "Jane Roe, 3 visits"),
         ("footer", "Jane Roe"),
+        ("number", "Jane Roe 1970"),
         ("custom_fields", [{"name": "patient", "value": "Jane Roe"}]),
         ("statement_descriptor", "JANE ROE"),
         ("metadata", {"invoice_id": OWN, "patient": "Jane Roe"}),
@@ -205,6 +206,12 @@ def test_the_profile_at_stripe_is_compared_without_being_kept(recorded):
     assert not customer.has_profile(ApprovedProfile("Office 8F3K2Q"))
     assert not customer.has_profile(ApprovedProfile("Office 8F3K2", "desk@clinic.example"))
     assert "clinic" not in repr(customer)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://x", "https://x y", "https://x/é", "https://x\n", ""])
+def test_a_hosted_link_is_a_web_address_or_the_reply_is_malformed(url, recorded):
+    with pytest.raises(InboundMalformed, match="hosted_invoice_url"):
+        parse_invoice({**_ours(recorded), "hosted_invoice_url": url})
 
 
 def test_unknown_extra_fields_do_no_harm(recorded):
