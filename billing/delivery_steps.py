@@ -87,7 +87,8 @@ def release(
     if status == MessageStatus.DONE:
         changes["done_at"] = now
     if retry_after is not None:
-        changes["next_attempt_at"] = now + timedelta(seconds=retry_after)
+        # At least a second: "try again at once" must not become a tight loop.
+        changes["next_attempt_at"] = now + timedelta(seconds=max(retry_after, 1))
     OutboxMessage.objects.filter(pk=message.pk, lease_token=message.lease_token).update(**changes)
 
 
