@@ -48,13 +48,17 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What a command did: counts by name, cents by currency, problems; `needs_attention` makes the exit code 1."""
+    """What a command did: counts by name, cents by currency, problems; `needs_attention` makes the exit code 1.
+
+    `extra` is for what only one command tells: more members of the JSON object, more lines for people.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     amounts: Mapping[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     needs_attention: bool = False
     headline: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 class UsageError(CommandError):
@@ -123,6 +127,7 @@ class ReportingCommand(BaseCommand):
                     "counts": dict(report.counts),
                     "amounts": dict(report.amounts),
                     "problems": [problem.as_json() for problem in report.problems],
+                    **report.extra,
                 }
             )
         )
@@ -132,6 +137,8 @@ class ReportingCommand(BaseCommand):
             self.stdout.write("Dry run: nothing was written, nothing was sent. It would have been:")
         if report.headline:
             self.stdout.write(report.headline)
+        for value in report.extra.values():
+            self.stdout.write(value)
         for name, count in report.counts.items():
             self.stdout.write(f"  {name.replace('_', ' ')}: {count:,}")
         for currency, cents in report.amounts.items():

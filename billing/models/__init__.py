@@ -1,5 +1,6 @@
 """The tables of billing, one idea per file; import from here."""
 
+from billing.models.api_key import OfficeApiKey, Scope
 from billing.models.cycle import BillingCycle
 from billing.models.invoice import (
     ALLOWED_MOVES,
@@ -37,6 +38,7 @@ __all__ = [
     "MessageKind",
     "MessageStatus",
     "NewUUID",
+    "OfficeApiKey",
     "OutboundRequest",
     "OutboxMessage",
     "OutboxStep",
@@ -45,6 +47,7 @@ __all__ = [
     "Payment",
     "PaymentStatus",
     "RunStatus",
+    "Scope",
     "SettlementReason",
     "StripeEvent",
 ]

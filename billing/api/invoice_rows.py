@@ -1,0 +1,93 @@
+"""Read invoices and their lines as plain rows: scoped to one office, a fixed number of queries, nothing decrypted.
+
+`values()` with named columns, so that the encrypted note is never loaded (performance.md, "Reads").
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
+
+from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, LineItem, Payment, PaymentStatus
+
+Row = dict[str, Any]
+Rows = QuerySet[Any, Any]  # of Row
+
+_COLUMNS = ("id", "office_id", "currency", "status", "stripe_invoice_id", "invoice_type", "created_at", "updated_at")
+_PAYMENT_COLUMNS = (
+    "id",
+    "office_id",
+    "invoice_type",
+    "status",
+    "currency",
+    "sent_at",
+    "due_at",
+    "paid_at",
+    "failed_at",
+)
+# A canceled invoice shows the lines it had, though they no longer count as charged.
+_SHOWN = Q(live=True) | Q(invoice__status=InvoiceStatus.CANCELED)
+
+
+def invoice_rows(office_id: UUID) -> Rows:
+    """Return the office's invoices; the total of an open one is the running sum of its lines."""
+    rows: Rows = Invoice.objects.filter(office_id=office_id).values(
+        *_COLUMNS,
+        start_date=F("cycle__start_date"),
+        end_date=F("cycle__end_date"),
+        shown_total_cents=_total(),
+    )
+    return rows
+
+
+def invoice_detail(office_id: UUID, invoice_id: UUID) -> Row | None:
+    """Return one invoice with its lines, or None when the office has no such invoice."""
+    row = invoice_rows(office_id).filter(pk=invoice_id).first()
+    if row is None:
+        return None
+    lines = line_rows(invoice=invoice_id).order_by("cycle_key", "item_type", "created_at", "id")
+    return {**row, "line_items": lines}
+
+
+def line_rows(**conditions: Any) -> Rows:
+    """Return lines as rows, with what their descriptions need."""
+    return LineItem.objects.filter(_SHOWN, **conditions).values(
+        "id",
+        "invoice_id",
+        "item_type",
+        "cycle_key",
+        "patient_reference",
+        "quantity",
+        "unit_price_cents",
+        total_cents=LINE_TOTAL,
+        charge_reason=F("invoice__charge_reason"),
+    )
+
+
+def payment_row(office_id: UUID, invoice_id: UUID) -> Row | None:
+    """Return what decides an invoice's payment state, or None when the office has no such invoice."""
+    paid = Payment.objects.filter(invoice=OuterRef("pk"), status=PaymentStatus.PAID).order_by().values("invoice")
+    rows: Rows = Invoice.objects.filter(office_id=office_id, pk=invoice_id).values(
+        *_PAYMENT_COLUMNS,
+        shown_total_cents=_total(),
+        paid_cents=Coalesce(Subquery(paid.annotate(paid=Sum("amount_paid_cents")).values("paid")), Value(0)),
+    )
+    row: Row | None = rows.first()
+    return row
+
+
+def amount_due(row: Mapping[str, Any]) -> int:
+    """Return the cents that are still to be paid; nothing on an invoice that is paid or canceled."""
+    if row["status"] in {InvoiceStatus.PAID, InvoiceStatus.CANCELED}:
+        return 0
+    due: int = row["shown_total_cents"] - row["paid_cents"]
+    return max(due, 0)
+
+
+def _total() -> Coalesce:
+    """Return the frozen total, or else the sum of the lines; only open invoices are summed."""
+    lines = LineItem.objects.filter(_SHOWN, invoice=OuterRef("pk")).order_by().values("invoice")
+    running = Subquery(lines.annotate(total=Sum(LINE_TOTAL)).values("total"))
+    return Coalesce("total_cents", running, Value(0))

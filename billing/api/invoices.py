@@ -1,0 +1,148 @@
+"""Invoices: make the open one or a charge, list, read with lines, ask for the payment status."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.activation import OfficeNotBillable
+from billing.api.authentication import require_scope
+from billing.api.errors import conflicts
+from billing.api.invoice_contract import (
+    InvoiceDetailSerializer,
+    InvoiceQuery,
+    InvoiceSerializer,
+    NewInvoiceSerializer,
+    OneOffSerializer,
+    PaymentStatusSerializer,
+    charge_of,
+    payment_status,
+)
+from billing.api.invoice_rows import Rows, invoice_detail, invoice_rows, payment_row
+from billing.api.pagination import NewestFirst
+from billing.api.viewset import OfficeViewSet
+from billing.charges import OfficeClosed, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
+from billing.models import InvoiceType, Scope
+from billing.monthly_invoice import NoOpenInvoice, ensure_open_invoice
+from offices.timeline import NoPriceVersion
+
+
+class InvoiceViewSet(OfficeViewSet):
+    """The office's invoices."""
+
+    scopes: ClassVar = {
+        "create": Scope.INVOICES_WRITE,
+        "list": Scope.INVOICES_READ,
+        "retrieve": Scope.INVOICES_READ,
+        "payment_status": Scope.INVOICES_READ,
+    }
+    queries: ClassVar = {"list": InvoiceQuery}
+    pagination_class = NewestFirst
+
+    @extend_schema(
+        operation_id="invoice_create",
+        tags=["invoices"],
+        summary="Create an invoice for an office",
+        request=NewInvoiceSerializer,
+        responses={
+            201: InvoiceDetailSerializer,
+            200: InvoiceDetailSerializer,
+            **conflicts(
+                OfficeNotBillable,
+                NoOpenInvoice,
+                NoPriceVersion,
+                OfficeTrialing,
+                OfficeClosed,
+                SetupFeeAlreadyCharged,
+            ),
+        },
+    )
+    def create(self, request: Request) -> Response:  # noqa: ARG002
+        """Make sure the open monthly invoice exists (200 when it did), or charge a setup fee or one-off.
+
+        Needs `invoices:write`; a setup fee or one-off also needs `charges:write`.
+        """
+        body, now = self.read(NewInvoiceSerializer), timezone.now()
+        office_id, actor = self.office_id, self.credential.actor
+        if body["invoice_type"] == InvoiceType.MONTHLY:
+            ensured = ensure_open_invoice(office_id=office_id, actor=actor, now=now)
+            return self._detail(ensured.invoice.pk, created=ensured.created)
+        require_scope(self.credential, Scope.CHARGES_WRITE)
+        invoice = charge_office(office_id=office_id, charge=charge_of(body), actor=actor, now=now)
+        return self._detail(invoice.pk, created=True)
+
+    @extend_schema(
+        operation_id="invoice_list",
+        tags=["invoices"],
+        summary="List an office's invoices, the newest first",
+        parameters=[InvoiceQuery],
+        responses=InvoiceSerializer(many=True),
+    )
+    def list(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
+        """Return a page of invoices without their lines. Needs `invoices:read`."""
+        page = self.paginate_queryset(self._filtered())
+        return self.get_paginated_response(InvoiceSerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="invoice_retrieve",
+        tags=["invoices"],
+        summary="Read one invoice with its line items",
+        responses=InvoiceDetailSerializer,
+    )
+    def retrieve(self, request: Request, office_id: UUID, invoice_id: UUID) -> Response:  # noqa: ARG002
+        """Return the invoice and every line of it. Needs `invoices:read`."""
+        return self._detail(invoice_id)
+
+    @extend_schema(
+        operation_id="invoice_payment_status",
+        tags=["invoices"],
+        summary="Ask where the payment of an invoice stands",
+        responses=PaymentStatusSerializer,
+    )
+    def payment_status(self, request: Request, invoice_id: UUID) -> Response:  # noqa: ARG002
+        """Return the payment status as last learned from Stripe. Needs `invoices:read`."""
+        row = payment_row(self.office_id, invoice_id)
+        if row is None:
+            raise NotFound
+        return Response(PaymentStatusSerializer(payment_status(row, now=timezone.now())).data)
+
+    def _filtered(self) -> Rows:
+        columns = {"status": "status", "invoice_type": "invoice_type", "cycle": "cycle__key"}
+        return invoice_rows(self.office_id).filter(**{columns[name]: value for name, value in self.query.items()})
+
+    def _detail(self, invoice_id: UUID, *, created: bool = False) -> Response:
+        row = invoice_detail(self.office_id, invoice_id)
+        if row is None:
+            raise NotFound
+        status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
+        return Response(InvoiceDetailSerializer(row).data, status=status_code)
+
+
+class ChargeViewSet(OfficeViewSet):
+    """Charges beside the monthly bill."""
+
+    scopes: ClassVar = {"one_off": Scope.CHARGES_WRITE}
+
+    @extend_schema(
+        operation_id="charge_one_off",
+        tags=["charges"],
+        summary="Charge a setup fee or another one-off",
+        request=OneOffSerializer,
+        responses={
+            201: InvoiceDetailSerializer,
+            **conflicts(OfficeTrialing, OfficeClosed, SetupFeeAlreadyCharged),
+        },
+    )
+    def one_off(self, request: Request) -> Response:  # noqa: ARG002
+        """Make an invoice of one line, close it and queue it for collection at once. Needs `charges:write`."""
+        body = self.read(OneOffSerializer)
+        invoice = charge_office(
+            office_id=self.office_id, charge=charge_of(body), actor=self.credential.actor, now=timezone.now()
+        )
+        row: Any = invoice_detail(self.office_id, invoice.pk)
+        return Response(InvoiceDetailSerializer(row).data, status=status.HTTP_201_CREATED)

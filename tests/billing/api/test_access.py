@@ -1,0 +1,303 @@
+"""Who may call what: keys, scopes, and one office that never sees another, over every route there is."""
+
+import re
+import threading
+import uuid
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from audit.models import AuditEntry
+from billing.api.urls import ROUTES
+from billing.api_keys import DEFAULT_SCOPES, ApiKeyMalformed, ApiKeyNotFound, issue_api_key, revoke_api_key
+from billing.models import Invoice, LineItem, OfficeApiKey, Scope
+from offices.locking import lock_office
+from patients.models import ActivityPeriod, Patient
+from tests.billing.api.conftest import NOW, Portal, codes
+from tests.builders import ACTOR, make_office, make_patient, utc
+
+# Every method of every route: the scope it needs and a body it takes. A route that is not here fails a test.
+TABLE = {
+    ("post", "billing/invoices"): (Scope.INVOICES_WRITE, {"office_id": "{office}", "invoice_type": "monthly"}),
+    ("get", "billing/invoices/{office}"): (Scope.INVOICES_READ, None),
+    ("get", "billing/invoices/{office}/{invoice}"): (Scope.INVOICES_READ, None),
+    ("get", "billing/payment-status/{invoice}"): (Scope.INVOICES_READ, None),
+    ("post", "billing/charges/one-off"): (
+        Scope.CHARGES_WRITE, {"office_id": "{office}", "reason": "training", "amount": "1.00"},
+    ),
+    ("get", "billing/offices/{office}/summary"): (Scope.INVOICES_READ, None),
+    ("post", "billing/patients/{patient}/activate"): (Scope.PATIENTS_WRITE, {}),
+    ("post", "billing/patients/{patient}/deactivate"): (Scope.PATIENTS_WRITE, {}),
+    ("post", "patients"): (Scope.PATIENTS_WRITE, {"office_id": "{office}", "external_id": "1"}),
+    ("get", "patients"): (Scope.PATIENTS_READ, None),
+}  # fmt: skip
+EVERY_CALL = pytest.mark.parametrize(("method", "path"), TABLE)
+METHODS = {"get", "post", "put", "patch", "delete", "options"}
+
+
+@pytest.fixture
+def ids(portal, noon):
+    """The ids of an office with an invoice and a patient who has been active for a minute."""
+    patient = make_patient(portal.office)
+    assert portal.post(f"billing/patients/{patient.pk}/activate").status_code == 201
+    noon.shift(60)
+    return {
+        "office": str(portal.office.pk),
+        "invoice": str(Invoice.objects.get(office=portal.office).pk),
+        "patient": str(patient.pk),
+    }
+
+
+def _call(caller, method, path, ids):
+    address = path.format(**ids)
+    if method == "get":
+        return caller.get(address)
+    body = TABLE[method, path][1]
+    return caller.post(address, {name: value.format(**ids) for name, value in body.items()})
+
+
+def _everything():
+    return [
+        list(model.objects.order_by("pk").values())
+        for model in (Invoice, LineItem, Patient, ActivityPeriod, AuditEntry, OfficeApiKey)
+    ]
+
+
+def test_the_table_holds_every_method_of_every_route():
+    def in_words(path):
+        return re.sub(r"<uuid:(\w+)_id>", r"{\1}", path)
+
+    assert {(method, in_words(route.path)) for route in ROUTES for method in route.actions} == set(TABLE)
+
+
+# --- Keys ---
+@EVERY_CALL
+def test_a_call_without_a_key_is_not_authenticated(portal, ids, method, path):
+    before = _everything()
+    portal.client.defaults.pop("HTTP_AUTHORIZATION", None)
+    response = portal.client.generic(method.upper(), f"/api/{path.format(**ids)}", headers={"Authorization": ""})
+    assert (response.status_code, codes(response)) == (401, {None: "not_authenticated"})
+    assert response["WWW-Authenticate"] == "Api-Key"
+    assert _everything() == before
+
+
+def _wrong_keys(key):
+    prefix, _, secret = key.partition(".")
+    return {
+        "another secret": f"Api-Key {prefix}.{'x' * 32}",
+        "another prefix": f"Api-Key {'x' * 8}.{secret}",
+        "a prefix alone": f"Api-Key {prefix}",
+        "another scheme": f"Bearer {key}",
+        "no scheme": key,
+        "more behind it": f"Api-Key {key} ",
+        "a NUL": f"Api-Key \0{key[1:]}",
+        "no letters": "Api-Key ••••••••.••••••••••••••••••••••••••••••••",
+        "nothing behind the scheme": "Api-Key ",
+        "a line break": f"Api-Key {key}\n",
+    }
+
+
+@pytest.mark.parametrize("what", _wrong_keys("x.y"))
+def test_a_wrong_key_is_not_authenticated(portal, what):
+    header = _wrong_keys(portal.key)[what].encode().decode("latin-1")
+    response = portal.client.get("/api/patients", headers={"Authorization": header})
+    assert (response.status_code, codes(response)) == (401, {None: "authentication_failed"})
+    assert response["WWW-Authenticate"] == "Api-Key"
+
+
+def test_the_scheme_is_read_in_any_case(portal):
+    assert portal.client.get("/api/patients", headers={"Authorization": f"api-key {portal.key}"}).status_code == 200
+
+
+def test_an_expired_key_is_not_authenticated(office, noon):
+    portal = Portal(office, expires_at=utc("2026-03-20T13:00"))
+    assert portal.get("patients").status_code == 200
+    noon.shift(3601)
+    assert portal.get("patients").status_code == 401
+
+
+def test_a_revoked_key_is_not_authenticated_and_the_offices_other_key_is(office):
+    old, new = Portal(office), Portal(office)
+    assert revoke_api_key(office_id=office.pk, prefix=old.row.prefix, actor=ACTOR, now=NOW)
+    assert not revoke_api_key(office_id=office.pk, prefix=old.row.prefix, actor=ACTOR, now=NOW)
+    assert old.get("patients").status_code == 401
+    assert new.get("patients").status_code == 200
+    told = AuditEntry.objects.filter(action__startswith="api_key.").values_list("action", flat=True)
+    assert sorted(told) == ["api_key.issued", "api_key.issued", "api_key.revoked"]
+
+
+def test_a_key_of_another_office_cannot_be_revoked(office, neighbour):
+    with pytest.raises(ApiKeyNotFound):
+        revoke_api_key(office_id=office.pk, prefix=neighbour.row.prefix, actor=ACTOR, now=NOW)
+
+
+def test_the_database_holds_no_key_and_the_audit_no_secret(portal):
+    secret = portal.key.partition(".")[2]
+    assert not [row for row in OfficeApiKey.objects.values() if secret in str(row)]
+    assert not [entry for entry in AuditEntry.objects.values() if secret in str(entry)]
+
+
+@pytest.mark.parametrize("change", [{"name": " "}, {"name": "n" * 51}, {"scopes": ()}, {"expires_at": NOW}])
+def test_a_malformed_key_is_not_issued(office, change):
+    with pytest.raises(ApiKeyMalformed):
+        issue_api_key(**{"office_id": office.pk, "name": "portal", "actor": ACTOR, "now": NOW} | change)
+    assert not OfficeApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("scopes", ["", "everything", "invoices:read,patients:read", "invoices:read "])
+def test_the_database_refuses_scopes_that_do_not_exist(portal, scopes):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        OfficeApiKey.objects.update(scopes=scopes)
+
+
+def test_a_key_does_not_read_identities_unless_told():
+    assert frozenset(Scope) - {Scope.PATIENTS_IDENTITY} == DEFAULT_SCOPES
+
+
+# --- Scopes ---
+@EVERY_CALL
+def test_a_call_needs_its_scope_and_no_other(portal, ids, method, path):
+    scope, _ = TABLE[method, path]
+    assert _call(Portal(portal.office, scopes={scope}), method, path, ids).status_code in {200, 201}
+    without = Portal(portal.office, scopes=set(Scope) - {scope})
+    before = _everything()
+    response = _call(without, method, path, ids)
+    assert (response.status_code, codes(response)) == (403, {None: "scope_missing"})
+    assert scope in response.json()["errors"][0]["detail"]
+    assert _everything() == before
+
+
+def test_every_action_names_a_scope():
+    missing = [
+        (route.path, action)
+        for route in ROUTES
+        for action in route.actions.values()
+        if action not in route.viewset.scopes
+    ]
+    assert missing == []
+
+
+# --- One office never sees another ---
+@EVERY_CALL
+def test_another_offices_ids_do_not_exist(portal, ids, neighbour, method, path):
+    before = _everything()
+    response = _call(neighbour, method, path, ids)
+    if (method, path) == ("get", "patients"):
+        assert (response.status_code, response.json()["results"]) == (200, [])
+    else:
+        assert (response.status_code, codes(response)) == (404, {None: "not_found"})
+    assert not [value for value in ids.values() if value.encode() in response.content]
+    assert _everything() == before
+
+
+@EVERY_CALL
+def test_another_offices_ids_and_ids_of_nobody_get_the_same_answer(portal, ids, neighbour, method, path):
+    if (method, path) == ("get", "patients"):
+        pytest.skip("names no id")
+    nobody = {name: str(uuid.uuid4()) for name in ids}
+    foreign, absent = _call(neighbour, method, path, ids), _call(neighbour, method, path, nobody)
+    assert (foreign.status_code, foreign.content) == (absent.status_code, absent.content)
+
+
+def test_another_offices_invoice_under_the_own_office_does_not_exist(ids, neighbour):
+    path = f"billing/invoices/{neighbour.office.pk}/{ids['invoice']}"
+    assert neighbour.get(path).status_code == 404
+
+
+def test_filters_and_cursors_of_another_office_show_nothing(portal, ids, neighbour):
+    for number in range(3):
+        portal.post("patients", {"external_id": str(number)})
+    cursor = portal.get("patients", page_size="1").json()["next"].partition("?")[2]
+    foreign = neighbour.client.get(f"/api/patients?{cursor}").json()
+    assert foreign["results"] == []
+    own = f"billing/invoices/{neighbour.office.pk}"
+    assert neighbour.get(own, status="draft", cycle="2026-03").json()["results"] == []
+
+
+# --- Methods and addresses ---
+@EVERY_CALL
+def test_a_trailing_slash_is_tolerated(portal, ids, method, path):
+    address = f"{path}/" if not path.endswith("/") else path
+    if method == "get":
+        assert portal.get(address.format(**ids)).status_code == 200
+    else:
+        body = {name: value.format(**ids) for name, value in TABLE[method, path][1].items()}
+        assert portal.post(address.format(**ids), body).status_code in {200, 201}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_other_methods_are_not_allowed(portal, ids, route):
+    path = re.sub(r"<uuid:(\w+)_id>", lambda match: ids[match[1]], route.path)
+    for method in METHODS - set(route.actions):
+        response = portal.send(method.upper(), path)
+        assert (response.status_code, codes(response)) == (405, {None: "method_not_allowed"}), method
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "nothing", "billing", "billing/", "billing/invoices/1", "billing/invoices/a.b",
+        "billing/invoices/{office}.json", "billing/invoices/{office}/x.y", "billing/payment-status/..%2f",
+        "billing/patients/x/activate", "patients/1",
+        "billing/invoices/%00", "billing/invoices/{office}%0A", "billing/invoices//{office}", "schema/x", "docs/x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_address_that_does_not_exist_is_a_404_in_json(portal, settings, path, method, debug):
+    settings.DEBUG = debug
+    response = portal.send(method, path.format(office=portal.office.pk))
+    assert (response.status_code, codes(response)) == (404, {None: "not_found"})
+    assert response["Content-Type"] == "application/json"
+
+
+def test_the_api_itself_is_a_404_in_json_and_other_addresses_are_pages(portal):
+    assert codes(portal.client.get("/api", follow=True)) == {None: "not_found"}
+    assert portal.client.get("/apiary")["Content-Type"].startswith("text/html")
+
+
+def test_a_host_that_is_not_ours_is_a_400_in_json(portal):
+    response = portal.client.get("/api/patients", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert codes(response) == {None: "bad_request"}
+
+
+def test_an_answer_nobody_accepts_is_a_406(portal):
+    response = portal.client.get("/api/patients", headers={"Accept": "text/html"})
+    assert (response.status_code, response["Content-Type"]) == (406, "application/json")
+
+
+def test_a_bug_is_a_500_in_json_without_details(portal):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_billingcycle RENAME TO gone")
+    response = portal.get("patients")
+    assert (response.status_code, codes(response)) == (500, {None: "error"})
+    assert b"billingcycle" not in response.content
+
+
+# --- A busy office ---
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_an_office_that_stays_busy_answers_503_and_when_to_try_again():
+    portal = Portal(make_office())
+    patient = make_patient(portal.office)
+    held, answered = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            lock_office(portal.office.pk)
+            held.set()
+            answered.wait(timeout=20)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(timeout=10)
+        response = portal.post(f"billing/patients/{patient.pk}/activate")
+    finally:
+        answered.set()
+        holder.join()
+    assert (response.status_code, codes(response)) == (503, {None: "office_busy"})
+    assert int(response["Retry-After"]) >= 1
+    assert portal.post(f"billing/patients/{patient.pk}/activate").status_code == 201
