@@ -19,7 +19,7 @@ from offices.csv_rows import CsvRow, in_chunks, read_rows
 from offices.models import Office
 from patients.import_rows import COLUMNS, IDENTITY_COLUMNS
 
-_CHUNK_ROWS = 2_000
+_CHUNK_ROWS = 1_000
 Print = tuple[int, int, int]  # what the row is about, its number, what it says
 
 

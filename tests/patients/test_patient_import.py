@@ -180,18 +180,33 @@ def test_each_office_that_changed_gets_one_entry(take, any_chunks):
 
 
 # --- Many rows ---
-def test_twenty_thousand_scattered_rows_need_no_more_memory_than_five_thousand(take, tmp_path):
+@pytest.fixture
+def fifty_offices(take):
     for number in range(2, 51):
         office(f"clinic-{number}")
+
+
+def test_twenty_thousand_scattered_rows_are_taken(take, tmp_path, fifty_offices):
+    path = write(tmp_path / "many.csv", _scattered(20_000))
+    _counts(take(path=path), rows=20_000, patients_created=4_000, periods_created=20_000)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "few", "many"),
+    [(250, 2_000, 8_000), pytest.param(1_000, 5_000, 20_000, marks=pytest.mark.full)],
+    ids=["sample", "full"],
+)
+def test_four_times_the_rows_need_no_more_memory(take, tmp_path, fifty_offices, monkeypatch, chunk, few, many):
+    monkeypatch.setattr(patient_import, "_CHUNK_ROWS", chunk)
+    monkeypatch.setattr(import_survey, "_CHUNK_ROWS", chunk)
     peaks = {}
-    for count in (5_000, 20_000):
+    for count in (few, many):
         path = write(tmp_path / f"{count}.csv", _scattered(count))
         tracemalloc.start()
-        _counts(take(path=path), rows=count, patients_created=count // 5, periods_created=count)
+        take(path=path)
         peaks[count] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks[20_000] < 1.3 * peaks[5_000] + 1_000_000, peaks
-    assert ActivityPeriod.objects.count() == 25_000
+    assert peaks[many] < 1.3 * peaks[few] + 1_000_000, peaks
 
 
 def _scattered(count):
