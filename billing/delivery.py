@@ -22,7 +22,7 @@ from billing.fail_points import FailPoint, reach
 from billing.invoice_delivery import deliver_invoice
 from billing.models import MessageKind, MessageStatus, OutboxMessage, ParkingCode
 from billing.parking import park_office
-from billing.payment_status import InvoiceDiffers
+from billing.payment_status import InvoiceDiffers, VersionChanged
 from billing.stripe_gateway.outbound_values import OutboundValueInvalid
 from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
@@ -74,7 +74,7 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
     except LeaseLost:
         summary.counts["lease_lost"] += 1
         return
-    except (StripeUnavailable, StripeReplyUnusable, OfficeBusy) as error:
+    except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
         _try_later(message, error, clock, summary)
         return
     except Exception as error:  # whatever it is, the message must not stay leased, and the others go on

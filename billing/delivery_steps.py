@@ -24,7 +24,7 @@ from billing.stripe_connection import call_stripe
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.outbound import OutboundRequest
 from billing.stripe_gateway.outbound_values import StripeId
-from billing.stripe_gateway.replies import StripeUnavailable
+from billing.stripe_gateway.replies import StripeRefused, StripeUnavailable
 
 # Longer than any one request (35 s with its timeouts and its turn at the limiter), renewed at every step.
 LEASE = timedelta(minutes=5)
@@ -130,8 +130,8 @@ def perform(message: OutboxMessage, write: Write, clock: Clock) -> Performed:
         found = write.look(step)
         if found is not None:
             return Performed(_finish(message, step, found, clock()))
-        _renew_key_if_spent(message, step, clock())
     hold(message, clock())
+    _renew_key_if_spent(message, step, clock())
     OutboxStep.objects.filter(pk=step.pk, first_sent_at__isnull=True).update(first_sent_at=clock())
     reach(FailPoint.DELIVERY_STEP_RECORDED)
     reply = _send(message, write, step)
@@ -152,15 +152,16 @@ def _send(message: OutboxMessage, write: Write, step: OutboxStep) -> object:
         return call_stripe(
             write.request, expectation=write.expectation, idempotency_key=step.idempotency_key, message=message
         )
-    except StripeUnavailable as failure:
-        if failure.http_status is not None and failure.http_status >= 500:
+    except (StripeUnavailable, StripeRefused) as failure:
+        # A refusal is kept under the key like a server error; a 409 or 429 is not.
+        if isinstance(failure, StripeRefused) or (failure.http_status or 0) >= 500:
             OutboxStep.objects.filter(pk=step.pk).update(answered_with_error=True)
         raise
 
 
 def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime) -> None:
     """Take a new key when the old one would replay an error or is forgotten; the look proved that nothing exists."""
-    if not step.answered_with_error and step.first_sent_at and now - step.first_sent_at < KEY_LIFETIME:
+    if step.first_sent_at is None or (not step.answered_with_error and now - step.first_sent_at < KEY_LIFETIME):
         return
     step.idempotency_key, step.key_version = uuid.uuid4(), step.key_version + 1
     step.answered_with_error, step.first_sent_at = False, now

@@ -58,6 +58,7 @@ def deliver_invoice(message: OutboxMessage, clock: Clock, *, actor: str) -> None
     if seen.status == InvoiceState.DRAFT:
         reply = perform(message, delivery.finalization(stripe_id), clock).reply
         seen = reply if isinstance(reply, InboundInvoice) else delivery.retrieve(stripe_id)
+        _compare(seen, delivery)
     _record_sent(delivery, seen, clock, actor=actor)
 
 
@@ -181,7 +182,7 @@ def _compare(seen: InboundInvoice, delivery: _Delivery) -> None:
     if str(seen.customer_id) != delivery.customer_id or seen.own_invoice_id != delivery.invoice.pk:
         raise StripeObjectUnexpected("Stripe's invoice is not the one we sent")
     if seen.status == InvoiceState.VOID:
-        raise StripeObjectUnexpected("the invoice was voided before it was sent")
+        raise StripeObjectUnexpected("the invoice is void at Stripe before it was sent")
 
 
 def _remember_stripe_id(delivery: _Delivery, stripe_id: str, clock: Clock) -> None:
@@ -194,4 +195,6 @@ def _record_sent(delivery: _Delivery, seen: InboundInvoice, clock: Clock, *, act
     now = clock()
     with transaction.atomic():
         lock_office(delivery.invoice.office_id)
-        payment_status.apply(invoice_id=delivery.invoice.pk, seen=seen, actor=actor, now=now)
+        # The reply is old when Stripe's own news was faster than we are: then the next try fetches (VersionChanged).
+        read_version = delivery.invoice.version
+        payment_status.apply(invoice_id=delivery.invoice.pk, seen=seen, actor=actor, now=now, read_version=read_version)

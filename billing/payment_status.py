@@ -47,6 +47,8 @@ class InvoiceDiffers(Exception):
 class VersionChanged(Exception):
     """The invoice changed since its version was read: fetch Stripe's present state again."""
 
+    code = "version_changed"
+
 
 def status_of(seen: InboundInvoice) -> InvoiceStatus:
     """Return our status for Stripe's: open is sent, and failed after a failed attempt."""
