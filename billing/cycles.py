@@ -65,17 +65,15 @@ def first_instant(day: date, zone: str) -> datetime:
 
 
 def span_containing(anchor: date, at: datetime, zone_at: ZoneAt) -> CycleSpan:
-    """Return the cycle that holds the instant `at`, in the zone that was in force when that cycle started."""
-    zone = zone_at(at)
-    # A zone changed within the cycle: its start decides, so look again with the zone of the start.
-    for _ in range(2):
-        index = index_on(anchor, at.astimezone(ZoneInfo(zone)).date())
-        start_at = first_instant(start_date(anchor, index), zone)
-        if zone_at(start_at) == zone:
-            break
-        zone = zone_at(start_at)
-    index = index_on(anchor, at.astimezone(ZoneInfo(zone)).date())
-    return _span(anchor, index, first_instant(start_date(anchor, index), zone), zone)
+    """Return the cycle that holds the instant `at`.
+
+    Walks up from a cycle two months earlier, so that a zone changed since then moves the boundaries exactly as it
+    would have with all the cycles opened in time.
+    """
+    index = index_on(anchor, at.date()) - 2
+    zone = zone_at(first_instant(start_date(anchor, index), "UTC"))
+    spans = spans_after(anchor, index - 1, first_instant(start_date(anchor, index), zone), zone_at)
+    return next(span for span in spans if span.end_at > at)
 
 
 def spans_after(anchor: date, index: int, end_at: datetime, zone_at: ZoneAt) -> Iterator[CycleSpan]:

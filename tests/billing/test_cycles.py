@@ -93,6 +93,16 @@ def test_a_change_of_zone_leaves_no_gap_and_no_overlap():
     assert second.end_at == third.start_at == utc("2026-03-14T18:30")  # Kolkata's midnight of the 15th
 
 
+def test_a_zone_changed_before_the_first_cycle_leaves_the_chain_of_boundaries_as_it_was():
+    def zone_at(at: datetime) -> str:
+        return "America/New_York" if at < utc("2023-12-01") else "America/Los_Angeles"
+
+    span = cycles.span_containing(date(2023, 12, 31), utc("2023-12-31T05:00"), zone_at)
+
+    # The cycle before it began in New York and ends at its midnight; from there on Los Angeles counts.
+    assert (span.key, span.start_at, span.zone) == ("2023-12", utc("2023-12-31T05:00"), "America/Los_Angeles")
+
+
 @given(
     anchor=st.dates(date(2020, 1, 1), date(2030, 12, 31)),
     zone=st.sampled_from(
