@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 
 from billing.documents import CustomerDocument
-from billing.models import MessageKind, OutboxMessage, ParkingCode
+from billing.models import MessageKind, OfficeProfile, OutboxMessage, ParkingCode
 from billing.outbox import new_message
 from billing.parking import park_office
 from offices.models import CollectionMethod, Office
@@ -22,22 +22,25 @@ def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) 
     missing = Office.objects.filter(pk__in=office_ids, stripe_account__isnull=True).exclude(
         outbox_messages__kind=MessageKind.CUSTOMER
     )
-    reachable = []
+    profiles = {
+        profile.office_id: profile for profile in OfficeProfile.objects.filter(office__in=missing, replaced_at=None)
+    }
+    messages = []
     for office in missing:
-        if customer_document(office).email is None and office.collection_method == CollectionMethod.SEND_INVOICE:
+        document = _document(office, profiles.get(office.pk))
+        if document.email is None and office.collection_method == CollectionMethod.SEND_INVOICE:
             park_office(office_id=office.pk, code=ParkingCode.PROFILE_EMAIL_MISSING, actor=actor, now=now)
         else:
-            reachable.append(office)
-    OutboxMessage.objects.bulk_create(
-        [new_message(MessageKind.CUSTOMER, office, customer_document(office), now=now) for office in reachable],
-        batch_size=500,
-        # Two closes of one office at once cannot happen (the office lock); a second message would break a constraint.
-        ignore_conflicts=True,
-    )
+            messages.append(new_message(MessageKind.CUSTOMER, office, document, now=now))
+    # Two closes of one office at once cannot happen (the office lock); a second message would break a constraint.
+    OutboxMessage.objects.bulk_create(messages, batch_size=500, ignore_conflicts=True)
 
 
 def customer_document(office: Office) -> CustomerDocument:
     """Return the office as Stripe may know it: the approved profile, and until there is one, nothing that tells."""
-    return CustomerDocument(
-        office=str(office.pk), name=office.opaque_name, email=settings.BILLING_FALLBACK_EMAIL or None
-    )
+    return _document(office, OfficeProfile.objects.filter(office=office, replaced_at=None).first())
+
+
+def _document(office: Office, profile: OfficeProfile | None) -> CustomerDocument:
+    name, email = (profile.name, profile.email) if profile else (office.opaque_name, "")
+    return CustomerDocument(office=str(office.pk), name=name, email=email or settings.BILLING_FALLBACK_EMAIL or None)

@@ -19,6 +19,7 @@ from billing.delivery_steps import (
 )
 from billing.documents import DocumentUnreadable
 from billing.fail_points import FailPoint, reach
+from billing.incidents import record_incident
 from billing.invoice_delivery import deliver_invoice
 from billing.models import MessageKind, MessageStatus, OutboxMessage, ParkingCode
 from billing.parking import park_office
@@ -107,6 +108,15 @@ def _park(message: OutboxMessage, error: Exception, clock: Clock, summary: Deliv
     parking, code = _parking_code(error)
     now = clock()
     with transaction.atomic():
+        if isinstance(error, OutboundRefused):
+            record_incident(
+                error.refusal,
+                call_site="delivery",
+                actor=ACTOR,
+                now=now,
+                office_id=message.office_id,
+                message=message,
+            )
         incident = park_office(office_id=message.office_id, code=parking, actor=ACTOR, now=now)
         delivery_steps.release(message, status=MessageStatus.PARKED, now=now, code=code)
     # Codes and ids only: an exception's text could quote what must not be written down.

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from billing import expectations, payment_status
 from billing.fail_points import FailPoint, reach
+from billing.incidents import record_incident
 from billing.models import EventStatus, Invoice, InvoiceStatus, ParkingCode, StripeEvent
 from billing.parking import park_office
 from billing.payment_status import InvoiceDiffers, VersionChanged
@@ -23,6 +24,7 @@ from billing.stripe_gateway.inbound import InboundInvoice
 from billing.stripe_gateway.operation import Operation
 from billing.stripe_gateway.outbound import RetrieveInvoice
 from billing.stripe_gateway.outbound_values import StripeId
+from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
 from billing.stripe_gateway.webhook import EventEnvelope
 from billing.wake_up import Bell, ring_after_commit
@@ -135,6 +137,12 @@ def _process(
         _apply(invoice, seen, clock())
     except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
         _note(events, getattr(error, "code", type(error).__name__), summary)
+        return
+    except OutboundRefused as refused:
+        record_incident(
+            refused.refusal, call_site="stripe_events", actor=ACTOR, now=clock(), office_id=invoice.office_id
+        )
+        _settle(events, EventStatus.DEAD, clock(), summary)
         return
     except (InvoiceDiffers, StripeRefused) as error:
         _park(invoice, error, clock())

@@ -2,6 +2,7 @@
 
 from billing.models.api_key import OfficeApiKey, Scope
 from billing.models.cycle import BillingCycle
+from billing.models.incident import CanaryRun, Incident
 from billing.models.invoice import (
     ALLOWED_MOVES,
     LINE_TOTAL,
@@ -16,6 +17,7 @@ from billing.models.invoice import (
     NewUUID,
     SettlementReason,
 )
+from billing.models.office_profile import OfficeProfile
 from billing.models.outbox import MessageKind, MessageStatus, OutboundRequest, OutboxMessage, OutboxStep
 from billing.models.payment import Payment, PaymentStatus
 from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
@@ -26,9 +28,11 @@ __all__ = [
     "LINE_TOTAL",
     "BillingCycle",
     "BillingRun",
+    "CanaryRun",
     "ChargeReason",
     "EventStatus",
     "HostedInvoicePage",
+    "Incident",
     "Invoice",
     "InvoiceOrigin",
     "InvoiceStatus",
@@ -39,6 +43,7 @@ __all__ = [
     "MessageStatus",
     "NewUUID",
     "OfficeApiKey",
+    "OfficeProfile",
     "OutboundRequest",
     "OutboxMessage",
     "OutboxStep",
