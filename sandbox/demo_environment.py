@@ -36,7 +36,7 @@ def prepare(var: Path = PROJECT / "var") -> None:
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     if urlsplit(os.environ.get("STRIPE_API_BASE", "")).hostname not in {LOOPBACK, "localhost", "::1"}:
-        os.environ["STRIPE_API_BASE"] = f"http://{LOOPBACK}:{_free_port()}"
+        os.environ["STRIPE_API_BASE"] = f"http://{LOOPBACK}:{_stripe_port(var / 'demo.port')}"
 
 
 def _kept_secrets(path: Path) -> dict[str, str]:
@@ -61,7 +61,22 @@ def _new_secrets() -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def _stripe_port(path: Path) -> int:
+    """Return the port of earlier runs while it is free, so that the links to their invoices' pages stay good."""
+    kept = path.read_text(encoding="ascii").strip() if path.exists() else ""
+    port = (_free_port(int(kept)) if kept.isdigit() else None) or _free_port(0)
+    if str(port) != kept:
+        path.write_text(f"{port}\n", encoding="ascii")
+    return port or 0
+
+
+def _free_port(wanted: int) -> int | None:
+    """Return the wanted port (0: any), or None when somebody listens there."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        # As servers do: connections of an earlier run that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except (OSError, OverflowError):
+            return None
         return int(probe.getsockname()[1])
