@@ -105,6 +105,7 @@ SAMPLES = (
     Sample(outbound.ListInvoices(CUSTOMER), {"customer": "cus_Q1"}),
     Sample(outbound.ListInvoices(CUSTOMER, INVOICE), {"customer": "cus_Q1", "starting_after": "in_1Pq"}),
     Sample(outbound.RetrieveInvoice(INVOICE), {"{invoice}": "in_1Pq"}),
+    Sample(outbound.ListInvoiceLines(INVOICE), {"{invoice}": "in_1Pq"}),
     Sample(outbound.ListInvoiceLines(INVOICE, LINE), {"{invoice}": "in_1Pq", "starting_after": "il_9"}),
     Sample(
         outbound.CreateInvoiceItem(CUSTOMER, INVOICE, LineText.ACTIVE_PATIENT, Count(42), Cents(200), Currency.USD),

@@ -6,7 +6,9 @@ import traceback
 import uuid
 
 import pytest
+import requests
 
+from billing.stripe_gateway import transport
 from billing.stripe_gateway.client import StripeGateway
 from billing.stripe_gateway.inbound import InvoiceState
 from billing.stripe_gateway.operation import Operation
@@ -116,6 +118,7 @@ def test_a_declined_card_is_a_code_and_never_the_cardholders_name(gateway, loopb
         (400, {"type": "invalid_request_error", "code": "parameter_unknown"}, StripeRefused, "parameter_unknown", None),
         (400, {"type": "invalid_request_error"}, StripeRefused, "invalid_request_error", None),
         (400, {"type": "idempotency_error"}, StripeRefused, "idempotency_error", None),
+        (400, {"type": "idempotency_error", "code": "other"}, StripeRefused, "idempotency_error", None),
         (400, {"code": CARDHOLDER}, StripeRefused, "unknown", None),
         (401, {"type": "invalid_request_error"}, StripeRefused, "invalid_request_error", None),
         (403, {"code": "platform_account_required"}, StripeRefused, "platform_account_required", None),
@@ -260,3 +263,9 @@ def test_fifty_threads_share_a_gateway_without_mixing_replies(gateway, loopback)
         thread.join()
     assert errors == []
     assert len(loopback.seen) == 500
+
+
+def test_a_connect_timeout_never_reached_stripe():
+    assert transport._never_connected(requests.exceptions.ConnectTimeout())
+    assert not transport._never_connected(requests.exceptions.ReadTimeout())
+    assert not transport._never_connected(requests.exceptions.ConnectionError("reset"))

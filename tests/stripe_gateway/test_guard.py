@@ -205,6 +205,14 @@ def test_a_refusal_names_its_template_and_known_parameter():
     assert refusal.incident.version == 4
 
 
+def test_an_expected_name_is_mentioned_only_when_it_is_in_the_vocabulary():
+    one = sample(Operation.PAY_INVOICE)
+    w = wire(one)
+    for name, mentioned in ((MARKER, None), ("metadata[cycle]", "metadata[cycle]")):
+        more = dataclasses.replace(one.expectation, values={**one.values, name: "1"})
+        assert GUARD.judge(w.method, w.url, w.headers, w.body, more).parameter == mentioned
+
+
 def test_a_refusal_is_no_connection_error_and_so_is_never_retried():
     assert OutboundRefused.__mro__[1] is Exception
 

@@ -211,3 +211,8 @@ def test_whatever_is_read_has_only_that_one_spelling(text):
     except WireMalformed:
         return
     assert encode_form(pairs) == text
+
+
+@pytest.mark.parametrize("url", ["https://api.stripe.com/v1/customers/é", "https://api.stripe.com/v1/\x00", "é"])
+def test_an_address_that_is_no_printable_ascii_says_so(url):
+    assert _bent(Operation.RETRIEVE_CUSTOMER, url=url) is R.NOT_PRINTABLE_ASCII

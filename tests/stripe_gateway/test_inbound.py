@@ -214,6 +214,25 @@ def test_a_hosted_link_is_a_web_address_or_the_reply_is_malformed(url, recorded)
         parse_invoice({**_ours(recorded), "hosted_invoice_url": url})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("id", "cus_1"), ("id", "in_"), ("id", "in_a b"), ("customer", "in_1"), ("customer", {"id": 5})]
+)
+def test_an_id_of_another_kind_is_malformed(name, value, recorded):
+    with pytest.raises(InboundMalformed, match=name):
+        parse_invoice({**_ours(recorded), name: value})
+
+
+def test_an_expanded_customer_counts_as_its_id(recorded):
+    data = {**_ours(recorded), "customer": {"id": "cus_7", "object": "customer", "name": "Jane Roe"}}
+    assert parse_invoice(data).customer_id.value == "cus_7"
+
+
+@pytest.mark.parametrize("rows", [None, {}, "x", 1])
+def test_a_list_without_rows_is_malformed(rows):
+    with pytest.raises(InboundMalformed, match="data"):
+        parse_page({"object": "list", "data": rows, "has_more": False}, parse_line)
+
+
 def test_unknown_extra_fields_do_no_harm(recorded):
     data = _ours(recorded)
     more = copy.deepcopy(data) | {"new_in_2027": {"deep": [1]}}
