@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_serializer
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import serializers, status
@@ -114,6 +115,9 @@ def conflicts(*exceptions: type[Exception]) -> dict[int, OpenApiResponse]:
         error.status_code: _response([Refusal(error.default_code, error.default_detail, error.status_code)])
         for error in (LengthRequired, BodyTooLarge)
     }
+    answers[status.HTTP_404_NOT_FOUND] = OpenApiResponse(
+        ProblemSerializer, description="`not_found`: There is no such office or patient account for this key."
+    )
     answers[status.HTTP_503_SERVICE_UNAVAILABLE] = _response([REFUSALS[OfficeBusy]])
     if refusals:
         answers[status.HTTP_409_CONFLICT] = _response(refusals)
@@ -137,6 +141,7 @@ def _example(refusal: Refusal) -> OpenApiExample:
 
 
 # --- Errors outside any view: JSON under /api/, Django's own pages elsewhere ---
+@csrf_exempt  # or a POST to a wrong address would get the CSRF page instead
 def not_found(request: HttpRequest, *_args: object, **_kwargs: object) -> JsonResponse:  # noqa: ARG001
     """Answer an address that the API does not have."""
     return _problem(status.HTTP_404_NOT_FOUND, "not_found", "Not found.")

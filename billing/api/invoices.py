@@ -139,7 +139,10 @@ class ChargeViewSet(OfficeViewSet):
         },
     )
     def one_off(self, request: Request) -> Response:  # noqa: ARG002
-        """Make an invoice of one line, close it and queue it for collection at once. Needs `charges:write`."""
+        """Make an invoice of one line, close it and queue it for collection at once. Needs `charges:write`.
+
+        A repeated request is a second charge: after a lost answer, look at the invoice list first.
+        """
         body = self.read(OneOffSerializer)
         invoice = charge_office(
             office_id=self.office_id, charge=charge_of(body), actor=self.credential.actor, now=timezone.now()

@@ -72,6 +72,7 @@ class Id(serializers.UUIDField):
         return UUID(data)
 
 
+@extend_schema_field({"type": "string", "format": "date-time", "pattern": "^(19|[2-9][0-9])[0-9]{2}-"})
 class Instant(serializers.DateTimeField):
     """An ISO 8601 time with its zone; a time without one could be any of 24."""
 

@@ -21,6 +21,8 @@ class OfficeViewSet(GenericViewSet[Any]):
     """A viewset whose every request acts for exactly one office: the credential's.
 
     Actions parse, make one use-case call and translate its answer; exceptions are translated in errors.py.
+    `Idempotency-Key` is not read yet: it belongs here, around the action (reliability.md). Activation, deactivation,
+    registration and the monthly invoice are idempotent by themselves; a repeated one-off is a second charge.
     """
 
     authentication_classes = (ApiKeyAuthentication,)

@@ -24,7 +24,9 @@ class Portal:
                 office_id=office.pk, name="portal", scopes=scopes, actor=ACTOR, now=now, expires_at=expires_at
             )
         self.key = key
-        self.client = Client(headers={"Authorization": f"Api-Key {key}"}, raise_request_exception=False)
+        self.client = Client(
+            headers={"Authorization": f"Api-Key {key}"}, raise_request_exception=False, enforce_csrf_checks=True
+        )
 
     @property
     def actor(self):
