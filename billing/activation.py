@@ -9,10 +9,10 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.audit_stream import office_stream
 from billing.cycle_opening import is_live, open_missing_cycles
 from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
+from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office
 from patients.models import ActivityPeriod, Patient

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.chain import Fact, record
-from billing.audit_stream import office_stream
 from billing.models import OfficeApiKey, Scope
+from offices.audit_stream import office_stream
 from offices.locking import lock_office
 
 NAME_LENGTH = 50  # of the library's column

@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.chain import Fact, record
-from billing.audit_stream import office_stream
 from billing.invoicing import close_invoices
 from billing.models import ChargeReason, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem
+from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import LIVE_STATUSES, Office, OfficeStatus, Plan
 from offices.timeline import Timeline, load_timelines

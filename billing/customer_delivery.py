@@ -6,13 +6,13 @@ from django.db import IntegrityError, transaction
 
 from audit.chain import Fact, record
 from billing import documents, expectations
-from billing.audit_stream import office_stream
 from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
 from billing.models import OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
 from billing.stripe_gateway.inbound import InboundCustomer
 from billing.stripe_gateway.outbound import CreateCustomer, ListCustomers
 from billing.stripe_gateway.outbound_values import ApprovedProfile, OwnId, StripeId, UnixTime
+from offices.audit_stream import office_stream
 from offices.encryption import blind_index
 from offices.locking import lock_office
 from offices.models import OfficeStripeAccount

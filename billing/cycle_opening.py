@@ -13,10 +13,10 @@ from django.db.models import OuterRef, Subquery
 from audit.chain import Fact, record_many
 from audit.seal import PayloadValue
 from billing import cycles
-from billing.audit_stream import office_stream
 from billing.cycles import CycleSpan
 from billing.models import BillingCycle, Invoice, InvoiceType
 from billing.pricing import PriceTerms, unit_price
+from offices.audit_stream import office_stream
 from offices.models import LIVE_STATUSES, Office, OfficeStatus
 from offices.timeline import PriceBook, Timeline, load_timelines
 

@@ -17,7 +17,6 @@ from django.db.models import Q, QuerySet
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.audit_stream import office_stream
 from billing.fail_points import FailPoint, reach
 from billing.models import MessageKind, MessageStatus, OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
@@ -25,6 +24,7 @@ from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.outbound import OutboundRequest
 from billing.stripe_gateway.outbound_values import StripeId
 from billing.stripe_gateway.replies import StripeRefused, StripeUnavailable
+from offices.audit_stream import office_stream
 
 # Longer than any one request (35 s with its timeouts and its turn at the limiter), renewed at every step.
 LEASE = timedelta(minutes=5)

@@ -10,11 +10,11 @@ from django.db import transaction
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.audit_stream import office_stream
 from billing.models import Incident, OutboxMessage, ParkingCode
 from billing.parking import park_office
 from billing.stripe_gateway.policy import POLICY_VERSION
 from billing.stripe_gateway.refusal import Refusal
+from offices.audit_stream import office_stream
 from offices.models import Office
 
 SECURITY_STREAM = "security"  # for attempts that belong to no office

@@ -13,7 +13,6 @@ from django.db.models import OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.chain import Fact, record_many
-from billing.audit_stream import office_stream
 from billing.customers import queue_customers
 from billing.documents import DocumentItem, InvoiceDocument
 from billing.fail_points import FailPoint, reach
@@ -28,6 +27,7 @@ from billing.models import (
 )
 from billing.outbox import new_message
 from billing.wake_up import Bell, ring_after_commit
+from offices.audit_stream import office_stream
 from offices.models import Office, OfficeStatus
 
 

@@ -18,8 +18,8 @@ from django.db.models import Model
 
 from audit.chain import Fact, record_many
 from audit.seal import PayloadValue
-from billing.audit_stream import office_stream
 from billing.office_terms import check_zone
+from offices.audit_stream import office_stream
 from offices.csv_rows import CsvRow, in_chunks, read_rows
 from offices.import_findings import (
     Cause,

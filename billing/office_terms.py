@@ -8,7 +8,7 @@ from django.db import transaction
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.audit_stream import office_stream
+from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, Plan, PriceOverride
 from offices.timeline import load_timelines

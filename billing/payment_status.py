@@ -11,7 +11,6 @@ from django.db.models import Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from audit.chain import Fact, record
-from billing.audit_stream import office_stream
 from billing.models import (
     ALLOWED_MOVES,
     HostedInvoicePage,
@@ -21,6 +20,7 @@ from billing.models import (
     PaymentStatus,
 )
 from billing.stripe_gateway.inbound import InboundInvoice, InboundPayment, InvoiceState
+from offices.audit_stream import office_stream
 from offices.models import Office
 
 _STATUS_OF = {

@@ -6,10 +6,10 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.chain import Fact, record
-from billing.audit_stream import office_stream
 from billing.customers import queue_customers
 from billing.models import Invoice, InvoiceStatus, MessageStatus, OutboxMessage, ParkedOffice
 from billing.wake_up import Bell, ring_after_commit
+from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office
 

@@ -79,10 +79,8 @@ def blind_index(value: str, *, context: str) -> BlindIndex:
 def blind_indexes(value: str, *, context: str) -> list[BlindIndex]:
     """Return the value's index under every key: look a value up with all of them, also amid a rotation."""
     message = f"{context}\x00{value}".encode()
-    return [
-        BlindIndex(_key_id(secret, b"index"), hmac.digest(_index_key(secret), message, "sha256").hex())
-        for secret in settings.BLIND_INDEX_KEYS
-    ]
+    keys = _index_keys(tuple(settings.BLIND_INDEX_KEYS))
+    return [BlindIndex(key_id, hmac.digest(key, message, "sha256").hex()) for key_id, key in keys]
 
 
 if TYPE_CHECKING:
@@ -112,12 +110,13 @@ def _ring(secrets: tuple[str, ...]) -> KeyRing:
     return KeyRing(secrets)
 
 
-@lru_cache(maxsize=16)
-def _index_key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"blind index v1", "sha256")
+@lru_cache(maxsize=8)
+def _index_keys(secrets: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    return [
+        (_key_id(secret, b"index"), hmac.digest(secret.encode(), b"blind index v1", "sha256")) for secret in secrets
+    ]
 
 
-@lru_cache(maxsize=32)
 def _key_id(secret: str, purpose: bytes) -> str:
     """Name a key by a digest of a value derived from it: the same secret under two purposes has two names."""
     return hashlib.sha256(hmac.digest(secret.encode(), b"key id\x00" + purpose, "sha256")).hexdigest()[:12]

@@ -64,7 +64,8 @@ class Account:
         return changed
 
     def _meet(self, period: ActivityPeriod, ends_at: datetime | None, now: datetime) -> Outcome:
-        if period.deactivated_at == ends_at:
+        # A file that does not know the end yet is older than we are: an ended period stays ended.
+        if ends_at in {None, period.deactivated_at}:
             return Outcome.UNCHANGED
         if period.deactivated_at is not None:
             raise RowRejected(Cause("deactivated_at", ProblemCode.END_DIFFERS))

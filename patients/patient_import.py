@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from audit.chain import Fact, record_many
+from offices.audit_stream import office_stream
 from offices.csv_rows import CsvRow, in_chunks, read_rows
 from offices.import_findings import (
     Cause,
@@ -28,7 +29,7 @@ from offices.locking import lock_offices
 from patients.import_accounts import AccountBook, Outcome
 from patients.import_rows import COLUMNS, PatientRow, read_patient_row
 from patients.import_survey import Survey, survey_file
-from patients.registration import RecordNumber, office_stream
+from patients.registration import RecordNumber
 
 COUNTS = ("rows", "patients_created", "periods_created", "periods_ended", "identities_updated", "unchanged")
 _CHUNK_ROWS = 1_000  # enough that queries no longer count, some megabytes of memory

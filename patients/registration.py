@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from audit.chain import Fact, record
+from offices.audit_stream import office_stream
 from offices.csv_rows import in_chunks
 from offices.import_findings import Cause, ProblemCode
 from offices.locking import lock_office
@@ -113,8 +114,3 @@ def find_identities(wanted: Collection[RecordNumber]) -> dict[RecordNumber, Pati
         for identity in PatientIdentity.objects.filter(among):
             found[sought[identity.office_id, identity.external_id_index]] = identity
     return found
-
-
-def office_stream(reference: str) -> str:
-    """Return the audit stream of an office; the same as `billing.audit_stream`, which lies above this room."""
-    return f"office:{reference}"

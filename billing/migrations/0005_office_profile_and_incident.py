@@ -5,63 +5,117 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0004_office_api_key'),
-        ('offices', '0002_standard_plan'),
+        ("billing", "0004_office_api_key"),
+        ("offices", "0002_standard_plan"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CanaryRun',
+            name="CanaryRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('blocked', models.BooleanField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("blocked", models.BooleanField()),
             ],
             options={
-                'indexes': [models.Index(fields=['-at'], name='canary_run_by_time')],
+                "indexes": [models.Index(fields=["-at"], name="canary_run_by_time")],
             },
         ),
         migrations.CreateModel(
-            name='Incident',
+            name="Incident",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('policy_version', models.CharField(max_length=10)),
-                ('reason', models.CharField(max_length=40)),
-                ('operation', models.CharField(blank=True, max_length=40)),
-                ('path_template', models.CharField(blank=True, max_length=100)),
-                ('parameter', models.CharField(blank=True, max_length=60)),
-                ('call_site', models.CharField(max_length=60)),
-                ('actor', models.CharField(max_length=100)),
-                ('alerted_at', models.DateTimeField(blank=True, null=True)),
-                ('disposed_at', models.DateTimeField(blank=True, null=True)),
-                ('disposed_by', models.CharField(blank=True, max_length=100)),
-                ('disposition', models.CharField(blank=True, max_length=200)),
-                ('message', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='incidents', to='billing.outboxmessage')),
-                ('office', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='incidents', to='offices.office')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("policy_version", models.CharField(max_length=10)),
+                ("reason", models.CharField(max_length=40)),
+                ("operation", models.CharField(blank=True, max_length=40)),
+                ("path_template", models.CharField(blank=True, max_length=100)),
+                ("parameter", models.CharField(blank=True, max_length=60)),
+                ("call_site", models.CharField(max_length=60)),
+                ("actor", models.CharField(max_length=100)),
+                ("alerted_at", models.DateTimeField(blank=True, null=True)),
+                ("disposed_at", models.DateTimeField(blank=True, null=True)),
+                ("disposed_by", models.CharField(blank=True, max_length=100)),
+                ("disposition", models.CharField(blank=True, max_length=200)),
+                (
+                    "message",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="incidents",
+                        to="billing.outboxmessage",
+                    ),
+                ),
+                (
+                    "office",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="incidents",
+                        to="offices.office",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('alerted_at__isnull', True)), fields=['at'], name='incident_not_yet_alerted'), models.Index(fields=['-at'], name='incident_by_time')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('disposed_at__isnull', True), models.Q(models.Q(('disposed_by', ''), _negated=True), models.Q(('disposition', ''), _negated=True)), _connector='OR'), name='incident_disposed_by_somebody_with_words')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("alerted_at__isnull", True)), fields=["at"], name="incident_not_yet_alerted"
+                    ),
+                    models.Index(fields=["-at"], name="incident_by_time"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("disposed_at__isnull", True),
+                            models.Q(
+                                models.Q(("disposed_by", ""), _negated=True),
+                                models.Q(("disposition", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="incident_disposed_by_somebody_with_words",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OfficeProfile',
+            name="OfficeProfile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('email', models.EmailField(blank=True, max_length=254)),
-                ('advice', models.CharField(blank=True, max_length=200)),
-                ('override_reason', models.CharField(blank=True, max_length=200)),
-                ('approved_by', models.CharField(max_length=100)),
-                ('approved_at', models.DateTimeField()),
-                ('replaced_at', models.DateTimeField(blank=True, null=True)),
-                ('office', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='profiles', to='offices.office')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100)),
+                ("email", models.EmailField(blank=True, max_length=254)),
+                ("advice", models.CharField(blank=True, max_length=200)),
+                ("override_reason", models.CharField(blank=True, max_length=200)),
+                ("approved_by", models.CharField(max_length=100)),
+                ("approved_at", models.DateTimeField()),
+                ("replaced_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "office",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="profiles", to="offices.office"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('replaced_at__isnull', True)), fields=('office',), name='office_profile_one_standing'), models.CheckConstraint(condition=models.Q(('name__regex', '^[ -~]+$')), name='office_profile_name_is_ascii'), models.CheckConstraint(condition=models.Q(('advice', ''), models.Q(('override_reason', ''), _negated=True), _connector='OR'), name='office_profile_against_advice_needs_a_reason')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("replaced_at__isnull", True)),
+                        fields=("office",),
+                        name="office_profile_one_standing",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name__regex", "^[ -~]+$")), name="office_profile_name_is_ascii"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("advice", ""), models.Q(("override_reason", ""), _negated=True), _connector="OR"
+                        ),
+                        name="office_profile_against_advice_needs_a_reason",
+                    ),
+                ],
             },
         ),
     ]
