@@ -47,7 +47,7 @@ def total_differs(stage: Stage) -> None:
     stage.deliver()
     parked = ParkedOffice.objects.filter(office__reference=PARKED_OFFICE, code=ParkingCode.STRIPE_TOTAL_DIFFERS)
     payable = Invoice.objects.filter(office__reference=PARKED_OFFICE).exclude(status=InvoiceStatus.DRAFT)
-    stage.tell(f"{PARKED_OFFICE}: Stripe names another total than ours; parked before anything is payable.")
+    stage.tell(f"{PARKED_OFFICE}: Stripe names another total than ours; parked before it is payable (and in the log).")
     stage.expect(
         "a total that differs parks the office before the invoice is payable",
         holds=parked.exists() and not payable.exists(),
