@@ -140,11 +140,11 @@ class _Verifier:
             self._report(entry.stream, entry.seq, "position_missing")
         elif entry.previous != digest:
             self._report(entry.stream, entry.seq, "chain_broken")
-        if _digest_of(entry) != entry.digest:
+        if not _is_as_hashed(entry):
             self._report(entry.stream, entry.seq, "entry_edited")
         elif key is None:
             self._report(entry.stream, entry.seq, "key_unknown")
-        elif not hmac.compare_digest(seal.entry_mac(key, entry.digest), entry.mac):
+        elif not _same(seal.entry_mac(key, entry.digest), entry.mac):
             self._report(entry.stream, entry.seq, "seal_invalid")
         self._tails[entry.stream] = (entry.seq, entry.digest)
 
@@ -164,8 +164,18 @@ class _Verifier:
         self.breaks.append(Break(stream, seq, code))
 
 
+def _is_as_hashed(entry: AuditEntry) -> bool:
+    try:
+        return _digest_of(entry) == entry.digest
+    except ValueError:  # `previous` is no hexadecimal text any more
+        return False
+
+
 def _head_is_sealed(head: StreamHead) -> bool:
     key = seal.reading_key(head.mac_key)
-    if key is None:
-        return False
-    return hmac.compare_digest(seal.head_mac(key, stream=head.stream, seq=head.seq, digest=head.digest), head.mac)
+    return key is not None and _same(seal.head_mac(key, stream=head.stream, seq=head.seq, digest=head.digest), head.mac)
+
+
+def _same(seal_made: str, seal_found: str) -> bool:
+    # As bytes: compare_digest raises for text beyond ASCII, and what was tampered with may hold any.
+    return hmac.compare_digest(seal_made.encode(), seal_found.encode())
