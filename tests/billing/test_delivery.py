@@ -1,34 +1,379 @@
 """From a closed invoice to Stripe: once, complete, and only when the totals agree."""
 
+from datetime import timedelta
+
 import pytest
 
+from billing import delivery, fail_points, stripe_events
 from billing.billing_run import run_due
-from billing.delivery import deliver_due
-from billing.models import Invoice, InvoiceStatus, MessageStatus, OutboundRequest, OutboxMessage
-from tests.builders import ACTOR, Clock, make_office, make_patient, utc
+from billing.charges import Charge, charge_office
+from billing.delivery import deliver_due, preview
+from billing.delivery_steps import LEASE, LeaseLost, lease_next
+from billing.documents import digest
+from billing.fail_points import FailPoint
+from billing.models import (
+    ChargeReason,
+    HostedInvoicePage,
+    Invoice,
+    InvoiceStatus,
+    LineItem,
+    MessageKind,
+    MessageStatus,
+    OutboundRequest,
+    OutboxMessage,
+    OutboxStep,
+    ParkedOffice,
+    ParkingCode,
+)
+from billing.unparking import unpark_office
+from offices.models import CollectionMethod, Office, OfficeStripeAccount
+from tests.billing.scenes import CLOSED_AT, TOTAL_CENTS, SharedClock, close_month, drain, ring
+from tests.builders import ACTOR, make_office
+from tests.invariants import assert_invariants
+from tests.tampering import execute, lift_rules
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def closed_month():
-    """An office with two patients whose first month has closed: one carried over, one activated within it."""
-    office = make_office()
-    make_patient(office, (utc("2026-01-02"), None))
-    make_patient(office, (utc("2026-02-20"), None))
-    run_due(as_of=utc("2026-03-01"), actor=ACTOR, now=utc("2026-03-01"))
-    run_due(as_of=utc("2026-03-20"), actor=ACTOR, now=utc("2026-03-20"))
-    return Invoice.objects.get(closed_at__isnull=False)
+def clock(stripe):
+    return SharedClock(CLOSED_AT, stripe)
 
 
-@pytest.mark.django_db
-def test_a_closed_invoice_reaches_stripe_finalized_with_our_total(closed_month, stripe):
-    summary = deliver_due(clock=Clock(utc("2026-03-20")))
+@pytest.fixture(autouse=True)
+def no_hook_left():
+    yield
+    fail_points.install(None)
 
-    print(summary, OutboxMessage.objects.values_list("kind", "status", "error_code"))
-    closed_month.refresh_from_db()
-    assert closed_month.status == InvoiceStatus.SENT
+
+def test_a_closed_invoice_reaches_stripe_finalized_with_our_total(stripe, clock):
+    invoice = close_month()
+
+    summary = deliver_due(clock=clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.SENT
+    assert invoice.sent_at == clock.at
     (at_stripe,) = stripe.objects("invoice")
     assert at_stripe["status"] == "open"
-    assert at_stripe["total"] == closed_month.total_cents == 400
-    print([(r.method, r.path, r.body, r.query) for r in OutboundRequest.objects.all()])
+    assert at_stripe["total"] == invoice.total_cents == TOTAL_CENTS
+    assert at_stripe["auto_advance"] is True
+    assert at_stripe["metadata"] == {"invoice_id": str(invoice.pk), "cycle": "2026-02", "kind": "monthly"}
+    assert summary.counts == {"taken": 2, "delivered": 2, "customers_delivered": 1, "invoices_delivered": 1}
+    assert HostedInvoicePage.objects.get(invoice=invoice).url == at_stripe["hosted_invoice_url"]
+    assert_invariants(stripe)
+
+
+def test_an_invoice_costs_two_writes_and_one_for_each_item_and_one_read(stripe, clock):
+    close_month()
+    deliver_due(clock=clock)
+
+    assert stripe.counts() == {
+        "POST /v1/customers": 1,
+        "POST /v1/invoices": 1,
+        "POST /v1/invoiceitems": 2,
+        "POST /v1/invoices/{id}/finalize": 1,
+        "GET /v1/invoices/{id}": 1,
+    }
+
+
+def test_the_second_month_writes_no_customer_again(stripe, clock):
+    invoice = close_month()
+    drain(clock)
+    stripe.forget_requests()
+    clock.forward(days=31)
+    run_due(as_of=clock.at, actor=ACTOR, now=clock.at)
+    drain(clock)
+
+    assert stripe.writes() == 3  # both patients are carried over: one item
+    assert Invoice.objects.filter(office=invoice.office, status=InvoiceStatus.SENT).count() == 2
+    assert_invariants(stripe)
+
+
+def test_nothing_is_sent_twice_by_a_second_delivery(stripe, clock):
+    close_month()
+    drain(clock)
+    before = stripe.counts()
+    clock.forward(days=3)
+
+    assert deliver_due(clock=clock).counts == {}
+    assert stripe.counts() == before
+
+
+def test_a_preview_counts_and_sends_nothing(stripe, clock):
+    close_month()
+
+    assert preview(clock=clock).counts["taken"] == 1  # the invoice waits until its customer is known
+    assert stripe.requests == ()
+
+
+def test_a_customer_is_opaque_and_stored_encrypted(stripe, clock):
+    invoice = close_month(name="Clinica Nuñez", billing_email="front.desk@clinic.example")
+    deliver_due(clock=clock)
+
+    (customer,) = stripe.objects("customer")
+    assert customer["name"] == invoice.office.opaque_name
+    assert customer["email"] == "billing@vendor.example"
+    assert OfficeStripeAccount.objects.get(office=invoice.office).customer_id == customer["id"]
+    assert b"Nu" not in stripe.all_bytes()
+    assert b"front.desk" not in stripe.all_bytes()
+
+
+def test_every_request_leaves_its_evidence_on_its_message(stripe, clock):
+    close_month()
+    deliver_due(clock=clock)
+
+    assert OutboundRequest.objects.count() == len(stripe.requests)
+    assert not OutboundRequest.objects.filter(message__isnull=True).exists()
+    sent = sorted(request.body.decode() for request in stripe.requests)
+    assert sorted(OutboundRequest.objects.values_list("body", flat=True)) == sent
+
+
+def test_a_setup_fee_reaches_stripe_without_a_month(stripe, clock):
+    office = make_office()
+    charge = Charge(ChargeReason.SETUP_FEE, amount_cents=9900, note="agreed by phone")
+    invoice = charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=clock.at)
+    drain(clock)
+
+    (at_stripe,) = stripe.objects("invoice")
+    assert (at_stripe["total"], at_stripe["status"]) == (9900, "open")
+    assert at_stripe["metadata"] == {"invoice_id": str(invoice.pk), "kind": "setup_fee"}
+    assert b"phone" not in stripe.all_bytes()
+    assert_invariants(stripe)
+
+
+def test_a_card_on_file_pays_at_once_and_the_trail_shows_both_moves(stripe, clock):
+    invoice = close_month(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.PAID
+    assert invoice.sent_at is not None
+    assert_invariants(stripe)
+
+
+def test_a_declined_card_is_failed_and_past_due(stripe, clock):
+    stripe.dashboard.set_card("declined")
+    invoice = close_month(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert (invoice.status, invoice.attempt_count) == (InvoiceStatus.FAILED, 1)
+    assert invoice.office.past_due_since == invoice.failed_at
+    assert_invariants(stripe)
+
+
+def test_a_missing_fallback_mailbox_parks_and_an_unpark_after_setting_it_delivers(stripe, clock, settings):
+    settings.BILLING_FALLBACK_EMAIL = ""
+    invoice = close_month()
+    assert ParkedOffice.objects.get(office=invoice.office).code == ParkingCode.PROFILE_EMAIL_MISSING
+    deliver_due(clock=clock)
+    assert stripe.requests == ()
+
+    settings.BILLING_FALLBACK_EMAIL = "billing@vendor.example"
+    unpark_office(office_id=invoice.office_id, reason="mailbox set", actor=ACTOR, now=clock.at)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.SENT
+    assert_invariants(stripe)
+
+
+def test_unparking_while_the_mailbox_is_still_missing_parks_again(clock, settings):
+    settings.BILLING_FALLBACK_EMAIL = ""
+    invoice = close_month()
+    unpark_office(office_id=invoice.office_id, reason="hoping", actor=ACTOR, now=clock.at)
+
+    assert Office.objects.get(pk=invoice.office_id).parked_at == clock.at
+    assert not OutboxMessage.objects.filter(kind=MessageKind.CUSTOMER).exists()
+
+
+# --- What changed between close and delivery is refused ---
+def assert_parked(invoice: Invoice, code: ParkingCode, kind: MessageKind = MessageKind.INVOICE) -> OutboxMessage:
+    """The office and the message stand, with a code; our books are as they were."""
+    assert ParkedOffice.objects.get(office=invoice.office_id, unparked_at__isnull=True).code == code
+    message = OutboxMessage.objects.get(office=invoice.office_id, kind=kind)
+    assert message.status == MessageStatus.PARKED
+    assert message.error_code
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.DRAFT
+    return message
+
+
+def test_a_profile_that_changed_after_the_freeze_is_refused_by_the_guard(stripe, clock):
+    invoice = close_month()
+    Office.objects.filter(pk=invoice.office_id).update(opaque_name="Office ZZZZ")
+    deliver_due(clock=clock)
+
+    message = assert_parked(invoice, ParkingCode.REQUEST_BLOCKED, MessageKind.CUSTOMER)
+    assert message.error_code == "value_not_expected"
+    assert stripe.requests == ()
+
+
+@pytest.mark.parametrize("with_digest", [False, True])
+def test_a_tampered_document_is_refused_by_its_digest_or_by_the_ledger(stripe, clock, with_digest):
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+    lift_rules("billing_outboxmessage")
+    message = OutboxMessage.objects.get(invoice=invoice)
+    message.payload = message.payload.replace('"quantity":1', '"quantity":7', 1)
+    if with_digest:
+        message.payload_digest = digest(message.payload)
+    message.save()
+    deliver_due(clock=clock)
+
+    assert_parked(invoice, ParkingCode.REQUEST_BLOCKED)
+    assert all(each["total"] == 0 and each["status"] == "draft" for each in stripe.objects("invoice"))
+
+
+def test_a_tampered_line_is_refused_before_anything_is_sent(stripe, clock):
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+    stripe.forget_requests()
+    lift_rules("billing_lineitem")
+    LineItem.objects.filter(invoice=invoice, item_type="active_patient").update(item_type="patient_activation")
+    deliver_due(clock=clock)
+
+    assert_parked(invoice, ParkingCode.STRIPE_OBJECT_UNEXPECTED)
+    assert stripe.requests == ()
+
+
+def test_a_tampered_price_of_a_line_never_becomes_payable(stripe, clock):
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+    lift_rules("billing_lineitem")
+    LineItem.objects.filter(invoice=invoice, item_type="active_patient").update(unit_price_cents=20_000)
+    deliver_due(clock=clock)
+
+    assert_parked(invoice, ParkingCode.REQUEST_BLOCKED)
+    assert {each["status"] for each in stripe.objects("invoice")} == {"draft"}
+
+
+def test_one_poison_office_does_not_stop_the_others(stripe, clock):
+    poisoned, healthy = close_month(), close_month()
+    Office.objects.filter(pk=poisoned.office_id).update(opaque_name="Office ZZZZ")
+    summary = deliver_due(clock=clock)
+
+    assert summary.counts["parked"] == 1
+    healthy.refresh_from_db()
+    assert healthy.status == InvoiceStatus.SENT
+
+
+# --- Leases ---
+def test_an_expired_lease_is_taken_over_and_the_old_worker_writes_nothing_more(stripe, clock):
+    """The old worker stops right after Stripe's answer; meanwhile another one does it all; then the old one goes on."""
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+    taken_over = []
+
+    def stall(point: FailPoint) -> None:
+        if point == FailPoint.DELIVERY_STEP_SENT and not taken_over:
+            fail_points.install(None)
+            clock.forward(seconds=LEASE.total_seconds() + 1)
+            taken_over.append(deliver_due(clock=clock))
+            taken_over.append(books())
+
+    def books():
+        rows = OutboxMessage.objects.values_list(), OutboxStep.objects.values_list(), Invoice.objects.values_list()
+        return [sorted(map(repr, table)) for table in rows]
+
+    fail_points.install(stall)
+    summary = deliver_due(clock=clock)
+
+    assert taken_over[0].counts["invoices_delivered"] == 1
+    assert summary.counts == {"taken": 1, "lease_lost": 1}
+    assert books() == taken_over[1]
+    assert len(stripe.objects("invoice")) == 1
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.SENT
+    assert_invariants(stripe)
+
+
+def test_a_worker_whose_lease_is_lost_renews_no_key(stripe, clock):
+    """It looked, found nothing, and slept; the key it would renew may be the other worker's by now."""
+    close_month()
+    message = lease_next(clock())
+    step = OutboxStep.objects.create(
+        message=message, position=0, operation="create_customer", first_sent_at=clock(), answered_with_error=True
+    )
+    OutboxMessage.objects.filter(pk=message.pk).update(lease_token="12345678-1234-4234-8234-123456789012")
+
+    with pytest.raises(LeaseLost):
+        delivery._take(message, clock)
+
+    assert stripe.writes() == 0
+    assert OutboxStep.objects.get(pk=step.pk).key_version == 1
+
+
+def test_a_living_lease_is_nobody_elses(stripe, clock):
+    close_month()
+    message = lease_next(clock())
+    clock.forward(seconds=LEASE.total_seconds() - 1)
+
+    assert lease_next(clock()) is None
+    clock.forward(seconds=2)
+    again = lease_next(clock())
+
+    assert again.pk == message.pk
+    assert again.lease_token != message.lease_token
+    assert again.attempts == 2
+
+
+def test_back_off_doubles_to_an_hour_and_is_written_before_the_try(stripe, clock):
+    close_month()
+    pauses = []
+    for _ in range(14):
+        message = lease_next(clock())
+        stored = OutboxMessage.objects.get(pk=message.pk).next_attempt_at
+        pauses.append((stored - clock()).total_seconds())
+        clock.forward(seconds=max(LEASE.total_seconds(), pauses[-1]) + 1)
+
+    for attempt, pause in enumerate(pauses):
+        shortest = min(5 * 2**attempt, timedelta(hours=1).total_seconds())
+        assert shortest <= pause <= shortest * 1.25
+
+
+# --- Stripe's news is faster than our own commit ---
+def test_an_attempt_that_fails_before_our_own_commit_is_not_overwritten_by_the_older_reply(stripe, clock):
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+
+    def decline_at_once(point: FailPoint) -> None:
+        if point == FailPoint.DELIVERY_STEP_SENT and stripe.objects("invoice")[0]["status"] == "open":
+            fail_points.install(None)
+            stripe.dashboard.decline(stripe.objects("invoice")[0]["id"])
+            ring(stripe, clock.at)
+            stripe_events.process_due(clock=clock)
+            assert Invoice.objects.get(pk=invoice.pk).status == InvoiceStatus.FAILED
+
+    fail_points.install(decline_at_once)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert (invoice.status, invoice.attempt_count) == (InvoiceStatus.FAILED, 1)
+    assert_invariants(stripe)
+
+
+def test_a_payment_that_comes_before_our_own_commit_walks_draft_sent_paid(stripe, clock):
+    invoice = close_month()
+    deliver_due(clock=clock, limit=1)
+
+    def pay_at_once(point: FailPoint) -> None:
+        if point == FailPoint.DELIVERY_STEP_SENT and stripe.objects("invoice")[0]["status"] == "open":
+            fail_points.install(None)
+            stripe.dashboard.pay_invoice(stripe.objects("invoice")[0]["id"])
+            ring(stripe, clock.at)
+            stripe_events.process_due(clock=clock)
+
+    fail_points.install(pay_at_once)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.PAID
+    assert_invariants(stripe)
+
+
+def test_a_frozen_payload_cannot_be_changed_at_all(clock):
+    close_month()
+    with pytest.raises(Exception, match="outbox_payload_frozen"):
+        execute("UPDATE billing_outboxmessage SET payload = 'x'")
