@@ -1,0 +1,176 @@
+"""One row of every table that has a rule, for the tests that break the rules one by one."""
+
+import uuid
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Model
+
+from audit.models import AuditEntry
+from billing.charges import Charge, charge_office
+from billing.models import (
+    BillingCycle,
+    BillingRun,
+    ChargeReason,
+    Invoice,
+    OfficeApiKey,
+    OutboxMessage,
+    ParkedOffice,
+    Payment,
+    StripeEvent,
+)
+from billing.models.incident import Incident
+from billing.models.office_profile import OfficeProfile
+from offices.models import OfficeStripeAccount, PlanPrice, PriceOverride
+from patients.identity import Identity, PatientIdentity
+from patients.models import ActivityPeriod, Patient
+from tests.billing.scenes import CLOSED_AT, OPENED_AT, close_month
+from tests.builders import ACTOR
+
+NOW = CLOSED_AT
+
+
+def again(row: Model, **changes: Any) -> None:
+    """Insert the row a second time, with changes."""
+    key = row._meta.pk
+    copy = type(row)(**{field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields})
+    fresh = uuid.uuid4() if key.get_internal_type() == "UUIDField" and key.remote_field is None else None
+    if key.attname not in changes:
+        setattr(copy, key.attname, fresh)
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    copy.save(force_insert=True)
+
+
+def change(row: Model, **changes: Any) -> None:
+    """Update the row past every check in Python."""
+    assert type(row)._base_manager.filter(pk=row.pk).update(**changes) == 1
+
+
+class Rows:
+    """An office with a closed month, an open one, and everything around them; made when asked for."""
+
+    @cached_property
+    def closed(self) -> Invoice:
+        return close_month()
+
+    @cached_property
+    def open(self) -> Invoice:
+        return Invoice.objects.get(office=self.office, closed_at__isnull=True)
+
+    @property
+    def office(self) -> Any:
+        return self.closed.office
+
+    @property
+    def closed_cycle(self) -> BillingCycle:
+        return self.closed.cycle
+
+    @property
+    def open_cycle(self) -> BillingCycle:
+        return self.open.cycle
+
+    @property
+    def closed_line(self) -> Any:
+        return self.closed.line_items.order_by("item_type").first()
+
+    @property
+    def open_line(self) -> Any:
+        return self.open.line_items.order_by("pk").first()
+
+    @cached_property
+    def setup_fee(self) -> Invoice:
+        charge = Charge(ChargeReason.SETUP_FEE, amount_cents=100)
+        return charge_office(office_id=self.office.pk, charge=charge, actor=ACTOR, now=NOW)
+
+    @property
+    def invoice_message(self) -> OutboxMessage:
+        return OutboxMessage.objects.get(invoice=self.closed)
+
+    @property
+    def customer_message(self) -> OutboxMessage:
+        return OutboxMessage.objects.get(office=self.office, kind="customer")
+
+    @cached_property
+    def step(self) -> Any:
+        return self.invoice_message.steps.create(position=0, operation="create_invoice")
+
+    @cached_property
+    def request(self) -> Any:
+        values = {"operation": "x", "method": "GET", "path": "/v1/x", "digest": "", "policy_version": "1"}
+        return self.invoice_message.requests.create(sent_at=NOW, **values)
+
+    @cached_property
+    def payment(self) -> Payment:
+        amounts = {"amount_requested_cents": 400, "amount_paid_cents": 0}
+        values = {"stripe_payment_id": "inpay_1", "status": "open", "currency": "USD", "recorded_at": NOW}
+        return Payment.objects.create(invoice=self.closed, **values, **amounts)
+
+    @cached_property
+    def event(self) -> StripeEvent:
+        values = {"event_type": "x.y", "object_id": "in_1", "api_version": "", "livemode": False, "digest": ""}
+        times = dict.fromkeys(("created", "received_at", "next_attempt_at"), NOW)
+        return StripeEvent.objects.create(event_id="evt_1", **values, **times)
+
+    @cached_property
+    def run(self) -> BillingRun:
+        return BillingRun.objects.create(as_of=NOW, actor=ACTOR, started_at=NOW)
+
+    @cached_property
+    def parking(self) -> ParkedOffice:
+        return ParkedOffice.objects.create(office=self.office, code="unexpected_error", parked_at=NOW)
+
+    @cached_property
+    def profile(self) -> OfficeProfile:
+        return OfficeProfile.objects.create(office=self.office, name="North", approved_by=ACTOR, approved_at=NOW)
+
+    @cached_property
+    def incident(self) -> Incident:
+        words = {"policy_version": "1", "reason": "x", "call_site": "x", "actor": ACTOR}
+        return Incident.objects.create(id=uuid.uuid4(), at=NOW, **words)
+
+    @cached_property
+    def api_key(self) -> OfficeApiKey:
+        return OfficeApiKey.objects.create_key(name="portal", office=self.office, scopes="invoices:read")[0]
+
+    @cached_property
+    def override(self) -> PriceOverride:
+        days = {"starts_on": OPENED_AT.date(), "ends_on": NOW.date()}
+        return self.office.price_overrides.create(unit_price_cents=100, reason="pilot", created_at=NOW, **days)
+
+    @cached_property
+    def price(self) -> PlanPrice:
+        return PlanPrice.objects.first()
+
+    @cached_property
+    def account(self) -> OfficeStripeAccount:
+        indexes = {"customer_index": "c", "customer_index_key": "k", "subscription_index": "s"}
+        return OfficeStripeAccount.objects.create(office=self.office, customer_id="cus_1", created_at=NOW, **indexes)
+
+    @cached_property
+    def patient(self) -> Patient:
+        return Patient.objects.create(office=self.office, created_at=NOW)
+
+    @cached_property
+    def period(self) -> ActivityPeriod:
+        """Ended, an hour long."""
+        times = {"activated_at": OPENED_AT, "deactivated_at": OPENED_AT + timedelta(hours=1)}
+        return ActivityPeriod.objects.create(patient=self.patient, office=self.office, **times)
+
+    @cached_property
+    def open_period(self) -> ActivityPeriod:
+        after = self.period.deactivated_at
+        return ActivityPeriod.objects.create(patient=self.patient, office=self.office, activated_at=after)
+
+    @cached_property
+    def identity(self) -> PatientIdentity:
+        who = Identity("MRN-1", "Ada", "Lovelace", None, "", "")
+        row = PatientIdentity.seal(patient_id=self.patient.pk, office_id=self.office.pk, identity=who)
+        row.save()
+        return row
+
+    @property
+    def entry(self) -> AuditEntry:
+        assert self.closed
+        return AuditEntry.objects.order_by("pk").first()
