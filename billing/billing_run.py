@@ -22,6 +22,7 @@ from django.utils import timezone
 from billing.fail_points import FailPoint, reach
 from billing.models import BillingRun, ParkingCode, RunStatus
 from billing.parking import park_office
+from billing.payment_status import refresh_past_due
 from billing.run_chunk import Tally, bill_chunk, due_offices
 from billing.safety_bounds import BoundBroken
 from offices.locking import OfficeBusy, OfficeNotFound, lock_offices
@@ -206,6 +207,7 @@ class _Run:
         self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0) + self.done_meanwhile
         if not self.dry_run:
             self._record(Tally())
+            refresh_past_due(now=self.now)  # due dates go by without anybody doing anything
             status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE
             # How long it took is a measurement, not a rule: the one place that reads the clock.
             BillingRun.objects.filter(pk=self.row.pk).update(status=status, finished_at=timezone.now())

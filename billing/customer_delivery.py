@@ -1,11 +1,10 @@
 """Make the office's one Stripe customer, or find the one a lost try has made."""
 
-from datetime import timedelta
-
 from django.db import IntegrityError, transaction
 
 from audit.chain import Fact, record
 from billing import documents, expectations
+from billing.customers import CUSTOMER_CONTEXT, look_from
 from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
 from billing.models import OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
@@ -16,10 +15,6 @@ from offices.audit_stream import office_stream
 from offices.encryption import blind_index
 from offices.locking import lock_office
 from offices.models import OfficeStripeAccount
-
-# Our clock and Stripe's may differ; a customer is never older than our first try by more than this.
-CLOCK_DIFFERENCE = timedelta(minutes=10)
-CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
 
 
 def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
@@ -38,8 +33,7 @@ def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> Non
 
 def _look(message: OutboxMessage, step: OutboxStep) -> str | None:
     """List the customers made since our first try and return the one that carries our office's id."""
-    first_sent_at = step.first_sent_at or message.created_at
-    since, after = int((first_sent_at - CLOCK_DIFFERENCE).timestamp()), None
+    since, after = look_from(step.first_sent_at or message.created_at), None
     while True:
         request = ListCustomers(UnixTime(since), StripeId(after) if after else None)
         page = call_stripe(request, expectation=expectations.list_customers(since, after), message=message)

@@ -1,7 +1,7 @@
 """The office as a Stripe customer: opaque by default, reached through the vendor's own mailbox (privacy.md)."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -11,6 +11,22 @@ from billing.models import MessageKind, OfficeProfile, OutboxMessage, ParkingCod
 from billing.outbox import new_message
 from billing.parking import park_office
 from offices.models import CollectionMethod, Office
+
+# The blind index of customer ids (privacy.md, "Identity": Stripe customer id -> office).
+CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
+# Our clock and Stripe's may differ; a customer is never older than our first try by more than this.
+_CLOCK_DIFFERENCE = timedelta(minutes=10)
+
+
+def look_from(first_try: datetime) -> int:
+    """Return the Unix second from which a lost customer is looked for: a little before our first try."""
+    return int((first_try - _CLOCK_DIFFERENCE).timestamp())
+
+
+def first_tries_looked_from(since: int) -> tuple[datetime, datetime]:
+    """Return [from, to): the instants of a first try for which `look_from` gives `since`."""
+    start = datetime.fromtimestamp(since, UTC) + _CLOCK_DIFFERENCE
+    return start, start + timedelta(seconds=1)
 
 
 def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) -> None:

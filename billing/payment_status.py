@@ -7,7 +7,7 @@ allowed (late news of a paid invoice) changes nothing.
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db.models import Min, OuterRef, Q, Subquery
+from django.db.models import Exists, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from audit.chain import Fact, record
@@ -153,7 +153,9 @@ def refresh_past_due(office_ids: list[UUID] | None = None, *, now: datetime) -> 
         .annotate(since=Min(Least(Coalesce("due_at", "failed_at"), Coalesce("failed_at", "due_at"))))
         .values("since")
     )
-    offices = Office.objects.all() if office_ids is None else Office.objects.filter(pk__in=office_ids)
+    offices = Office.objects.filter(Q(past_due_since__isnull=False) | Exists(unpaid))
+    if office_ids is not None:
+        offices = offices.filter(pk__in=office_ids)
     present = offices.annotate(since=Subquery(since))
     changed = present.exclude(
         Q(since__isnull=True, past_due_since__isnull=True) | Q(since__isnull=False, past_due_since=Subquery(since))

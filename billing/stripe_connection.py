@@ -3,6 +3,7 @@
 Stores the evidence of each request that left (privacy.md, "The barrier" 3), on its outbox message where it has one.
 """
 
+import logging
 import uuid
 from contextvars import ContextVar
 from functools import lru_cache
@@ -17,9 +18,13 @@ from billing.stripe_gateway.client import StripeGateway
 from billing.stripe_gateway.evidence import SentRequest
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.outbound import OutboundRequest as Request
-from billing.stripe_gateway.rate_limit import SharedRateLimiter
+from billing.stripe_gateway.rate_limit import RateLimitSaturated, SharedRateLimiter
+
+logger = logging.getLogger(__name__)
 
 Reply = TypeVar("Reply")
+
+CACHE_AWAY_SECONDS = 10  # Redis is back within seconds as a rule; the outbox asks again then
 
 _message: ContextVar[OutboxMessage | None] = ContextVar("message", default=None)
 
@@ -47,7 +52,20 @@ def call_stripe(
 @lru_cache(maxsize=4)
 def _gateway(api_key: str, base_url: str, rate: int) -> StripeGateway:
     limiter = SharedRateLimiter(cache, rate)
-    return StripeGateway(api_key=api_key, base_url=base_url, acquire=limiter.acquire, on_request=_store_evidence)
+    return StripeGateway(
+        api_key=api_key, base_url=base_url, acquire=lambda: _take_turn(limiter), on_request=_store_evidence
+    )
+
+
+def _take_turn(limiter: SharedRateLimiter) -> None:
+    """Wait for a turn. While the shared cache is away nothing is sent: it is tried again, no office is parked."""
+    try:
+        limiter.acquire()
+    except RateLimitSaturated:
+        raise
+    except Exception as error:  # each cache has exceptions of its own
+        logger.warning("the shared rate limit cannot be reached: %s", type(error).__name__)
+        raise RateLimitSaturated(CACHE_AWAY_SECONDS) from None
 
 
 def _store_evidence(sent: SentRequest) -> None:

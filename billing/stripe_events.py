@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 ACTOR = "system:stripe_events"
 BATCH = 100
-# Our own commit may be behind Stripe's event, but never for days; Stripe keeps an event for 30.
-QUARANTINE_TRIES = 12
+# Our own commit may be behind Stripe's event, and events may come days late: with the back-off below, about five days.
+QUARANTINE_TRIES = 30
 FIRST_BACK_OFF, LONGEST_BACK_OFF = timedelta(seconds=15), timedelta(hours=6)
 _WAITING = (EventStatus.PENDING, EventStatus.QUARANTINED)
 

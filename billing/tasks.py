@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from billing import delivery, stripe_events
 from billing.billing_run import run_due
-from billing.payment_status import refresh_past_due
 from billing.wake_up import Bell, hang
 
 
@@ -30,12 +29,6 @@ def deliver_outbox() -> None:
 def process_stripe_events() -> None:
     """Work through what Stripe sent."""
     stripe_events.process_due(clock=timezone.now)
-
-
-@shared_task
-def refresh_past_due_offices() -> None:
-    """Derive past due from the due dates that have gone by."""
-    refresh_past_due(now=timezone.now())
 
 
 def hang_bells() -> None:

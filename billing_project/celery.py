@@ -30,7 +30,7 @@ app.conf.update(
 app.autodiscover_tasks()
 
 app.conf.beat_schedule = {
-    # Cycles end at local midnights all around the world: an hourly look, idempotent, closes each within the hour.
+    # Cycles end at local midnights all around the world, and due dates go by: an hourly look, idempotent.
     "close-and-open-cycles": {
         "task": "billing.tasks.run_billing",
         "schedule": crontab(minute=5),
@@ -43,6 +43,4 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
-    # Due dates go by without anybody doing anything.
-    "derive-past-due": {"task": "billing.tasks.refresh_past_due_offices", "schedule": crontab(minute=20)},
 }

@@ -5,13 +5,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from billing import expectations
-from billing.customer_delivery import CLOCK_DIFFERENCE, CUSTOMER_CONTEXT
+from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
@@ -93,11 +92,9 @@ def _list_invoices(variables: Variables) -> Expectation | None:
 def _list_customers(variables: Variables) -> Expectation | None:
     """A look for a lost customer begins at our own first try; any other number is not ours."""
     since, after = int(variables["created[gte]"]), variables.get("starting_after")
-    first_try = datetime.fromtimestamp(since, UTC) + CLOCK_DIFFERENCE
+    earliest, latest = first_tries_looked_from(since)
     ours = OutboxStep.objects.filter(
-        operation=Operation.CREATE_CUSTOMER,
-        first_sent_at__gte=first_try,
-        first_sent_at__lt=first_try + timedelta(seconds=1),
+        operation=Operation.CREATE_CUSTOMER, first_sent_at__gte=earliest, first_sent_at__lt=latest
     )
     if not ours.exists() or (after and _office_of_customer(after) is None):
         return None
