@@ -4,17 +4,21 @@ from django.db import IntegrityError, transaction
 
 from audit.chain import Fact, record
 from billing import documents, expectations
-from billing.customers import CUSTOMER_CONTEXT, look_from
+from billing.customers import CUSTOMER_CONTEXT, customer_document, look_from
 from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
 from billing.models import OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
 from billing.stripe_gateway.inbound import InboundCustomer
-from billing.stripe_gateway.outbound import CreateCustomer, ListCustomers
+from billing.stripe_gateway.outbound import CreateCustomer, ListCustomers, RetrieveCustomer, UpdateCustomer
 from billing.stripe_gateway.outbound_values import ApprovedProfile, OwnId, StripeId, UnixTime
 from offices.audit_stream import office_stream
 from offices.encryption import blind_index
 from offices.locking import lock_office
 from offices.models import OfficeStripeAccount
+
+
+class Superseded(Exception):
+    """A newer document says what this one would have said; it must not be sent any more."""
 
 
 def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
@@ -23,12 +27,38 @@ def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> Non
     write = Write(
         position=0,
         request=CreateCustomer(OwnId(document.office_id), ApprovedProfile(document.name, document.email)),
-        expectation=expectations.create_customer(message.office),
+        expectation=expectations.create_customer(message.office, name=document.name),
         look=lambda step: _look(message, step),
         id_of=_id_of_live_customer,
     )
     customer_id = perform(message, write, clock).object_id
     _remember(message, customer_id, clock, actor=actor)
+
+
+def deliver_profile(message: OutboxMessage, clock: Clock) -> None:
+    """Tell Stripe the approved profile; one that was replaced meanwhile is not sent any more (Superseded)."""
+    document = documents.read_customer(message.payload, expected_digest=message.payload_digest)
+    if document != customer_document(message.office):
+        raise Superseded("another profile was approved since")
+    customer_id = OfficeStripeAccount.objects.get(office=message.office).customer_id
+    profile = ApprovedProfile(document.name, document.email)
+    write = Write(
+        position=0,
+        request=UpdateCustomer(StripeId(customer_id), profile),
+        expectation=expectations.update_customer(message.office, customer_id),
+        look=lambda _step: customer_id if _has_profile(message, customer_id, profile) else None,
+        id_of=_id_of_live_customer,
+    )
+    perform(message, write, clock)
+
+
+def _has_profile(message: OutboxMessage, customer_id: str, profile: ApprovedProfile) -> bool:
+    seen = call_stripe(
+        RetrieveCustomer(StripeId(customer_id)),
+        expectation=expectations.retrieve_customer(customer_id),
+        message=message,
+    )
+    return seen.has_profile(profile)
 
 
 def _look(message: OutboxMessage, step: OutboxStep) -> str | None:

@@ -7,9 +7,10 @@ from uuid import UUID
 from django.conf import settings
 
 from billing.documents import CustomerDocument
-from billing.models import MessageKind, OfficeProfile, OutboxMessage, ParkingCode
+from billing.models import MessageKind, MessageStatus, OfficeProfile, OutboxMessage, ParkingCode
 from billing.outbox import new_message
 from billing.parking import park_office
+from billing.wake_up import Bell, ring_after_commit
 from offices.models import CollectionMethod, Office
 
 # The blind index of customer ids (privacy.md, "Identity": Stripe customer id -> office).
@@ -55,6 +56,19 @@ def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) 
 def customer_document(office: Office) -> CustomerDocument:
     """Return the office as Stripe may know it: the approved profile, and until there is one, nothing that tells."""
     return _document(office, OfficeProfile.objects.filter(office=office, replaced_at=None).first())
+
+
+def opaque_document(office: Office) -> CustomerDocument:
+    """Return the office under the name that says nothing, reached through the vendor's own mailbox."""
+    return _document(office, None)
+
+
+def queue_profile(office: Office, *, now: datetime) -> None:
+    """Queue the standing profile for the office's customer; an older one that still waits is overtaken by it."""
+    waiting = OutboxMessage.objects.filter(office=office, kind=MessageKind.PROFILE, status=MessageStatus.PENDING)
+    waiting.update(status=MessageStatus.DEAD, error_code="superseded")
+    new_message(MessageKind.PROFILE, office, customer_document(office), now=now).save(force_insert=True)
+    ring_after_commit(Bell.OUTBOX)
 
 
 def _document(office: Office, profile: OfficeProfile | None) -> CustomerDocument:

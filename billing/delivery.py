@@ -8,7 +8,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 
 from billing import delivery_steps
-from billing.customer_delivery import deliver_customer
+from billing.customer_delivery import Superseded, deliver_customer, deliver_profile
 from billing.delivery_steps import (
     Clock,
     LeaseLost,
@@ -75,6 +75,10 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
     except LeaseLost:
         summary.counts["lease_lost"] += 1
         return
+    except Superseded:
+        delivery_steps.release(message, status=MessageStatus.DEAD, now=clock(), code="superseded")
+        summary.counts["superseded"] += 1
+        return
     except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
         _try_later(message, error, clock, summary)
         return
@@ -92,6 +96,8 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
 def _take(message: OutboxMessage, clock: Clock) -> None:
     if message.kind == MessageKind.CUSTOMER:
         deliver_customer(message, clock, actor=ACTOR)
+    elif message.kind == MessageKind.PROFILE:
+        deliver_profile(message, clock)
     else:
         deliver_invoice(message, clock, actor=ACTOR)
 

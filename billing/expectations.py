@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from django.db.models import Sum
 
-from billing.customers import customer_document
+from billing.customers import customer_document, opaque_document
+from billing.documents import CustomerDocument
 from billing.models import Invoice, LineItem
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.operation import Operation
@@ -37,12 +38,23 @@ def ledger_items(invoice: Invoice) -> list[LedgerItem]:
     return [LedgerItem(LineText(item_type), cents, number) for item_type, cents, number in rows]
 
 
-def create_customer(office: Office) -> Expectation:
-    """The office, under its profile."""
-    profile = customer_document(office)
-    email = {"email": profile.email} if profile.email else {}
-    values = {"name": profile.name, "metadata[office_id]": str(office.pk), **email}
+def create_customer(office: Office, *, name: str) -> Expectation:
+    """The office, under its approved profile, or under the opaque name that may always be sent."""
+    opaque, standing = opaque_document(office), customer_document(office)
+    profile = opaque if name == opaque.name else standing
+    values = {"name": profile.name, "metadata[office_id]": str(office.pk), **_email(profile)}
     return Expectation(Operation.CREATE_CUSTOMER, values)
+
+
+def update_customer(office: Office, customer_id: str) -> Expectation:
+    """The standing profile, for the customer of the office."""
+    profile = customer_document(office)
+    return Expectation(Operation.UPDATE_CUSTOMER, {"{customer}": customer_id, "name": profile.name, **_email(profile)})
+
+
+def retrieve_customer(customer_id: str) -> Expectation:
+    """The office's own customer."""
+    return Expectation(Operation.RETRIEVE_CUSTOMER, {"{customer}": customer_id})
 
 
 def list_customers(created_from: int, after: str | None) -> Expectation:
@@ -91,6 +103,10 @@ def create_invoice_item(invoice: Invoice, item: LedgerItem, customer_id: str, st
 def on_invoice(operation: Operation, stripe_invoice_id: str) -> Expectation:
     """A call on one of our invoices that says nothing but its id."""
     return Expectation(operation, {"{invoice}": stripe_invoice_id})
+
+
+def _email(profile: CustomerDocument) -> dict[str, str]:
+    return {"email": profile.email} if profile.email else {}
 
 
 def _after(after: str | None) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _take_turn(limiter: SharedRateLimiter) -> None:
         limiter.acquire()
     except RateLimitSaturated:
         raise
-    except Exception as error:  # each cache has exceptions of its own
+    except Exception as error:  # noqa: BLE001 - each cache has exceptions of its own
         logger.warning("the shared rate limit cannot be reached: %s", type(error).__name__)
         raise RateLimitSaturated(CACHE_AWAY_SECONDS) from None
 

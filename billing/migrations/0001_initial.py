@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
             name='OutboxMessage',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('customer', 'Customer'), ('invoice', 'Invoice')], max_length=10)),
+                ('kind', models.CharField(choices=[('customer', 'Customer'), ('invoice', 'Invoice'), ('profile', 'Profile')], max_length=10)),
                 ('payload', models.TextField()),
                 ('payload_digest', models.CharField(max_length=64)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('leased', 'Leased'), ('done', 'Done'), ('dead', 'Dead'), ('parked', 'Parked')], default='pending', max_length=10)),
@@ -338,7 +338,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='outboxmessage',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['customer', 'invoice'])), name='outbox_kind_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['customer', 'invoice', 'profile'])), name='outbox_kind_known'),
         ),
         migrations.AddConstraint(
             model_name='outboxmessage',

@@ -40,7 +40,14 @@ def _is_stored_key(operation: Operation, key: str | None) -> bool:
 
 def _create_customer(variables: Variables) -> Expectation | None:
     office = Office.objects.filter(pk=variables["metadata[office_id]"]).first()
-    return None if office is None else expectations.create_customer(office)
+    return None if office is None else expectations.create_customer(office, name=variables["name"])
+
+
+def _update_customer(variables: Variables) -> Expectation | None:
+    office_id = _office_of_customer(variables["{customer}"])
+    if office_id is None:
+        return None
+    return expectations.update_customer(Office.objects.get(pk=office_id), variables["{customer}"])
 
 
 def _create_invoice(variables: Variables) -> Expectation | None:
@@ -77,7 +84,7 @@ def _list_lines(variables: Variables) -> Expectation | None:
 
 def _retrieve_customer(variables: Variables) -> Expectation | None:
     known = _office_of_customer(variables["{customer}"]) is not None
-    return Expectation(Operation.RETRIEVE_CUSTOMER, {"{customer}": variables["{customer}"]}) if known else None
+    return expectations.retrieve_customer(variables["{customer}"]) if known else None
 
 
 def _list_invoices(variables: Variables) -> Expectation | None:
@@ -117,6 +124,7 @@ def _office_of_customer(customer_id: str) -> UUID | None:
 
 _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
     Operation.CREATE_CUSTOMER: _create_customer,
+    Operation.UPDATE_CUSTOMER: _update_customer,
     Operation.LIST_CUSTOMERS: _list_customers,
     Operation.RETRIEVE_CUSTOMER: _retrieve_customer,
     Operation.CREATE_INVOICE: _create_invoice,

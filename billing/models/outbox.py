@@ -14,6 +14,7 @@ class MessageKind(models.TextChoices):
 
     CUSTOMER = "customer"
     INVOICE = "invoice"
+    PROFILE = "profile"
 
 
 class MessageStatus(models.TextChoices):

@@ -48,6 +48,7 @@ _DEAD_BASE = "https://closed.invalid"
 _PARSERS: Mapping[Operation, Callable[[object], object]] = MappingProxyType(
     {
         Operation.CREATE_CUSTOMER: parsing.parse_customer,
+        Operation.UPDATE_CUSTOMER: parsing.parse_customer,
         Operation.LIST_CUSTOMERS: lambda data: parsing.parse_page(data, parsing.parse_customer),
         Operation.RETRIEVE_CUSTOMER: parsing.parse_customer,
         Operation.CREATE_INVOICE: parsing.parse_invoice,

@@ -7,6 +7,7 @@ class Operation(StrEnum):
     """One member per permitted Stripe call. A call without a member here cannot be expressed."""
 
     CREATE_CUSTOMER = "create_customer"
+    UPDATE_CUSTOMER = "update_customer"
     LIST_CUSTOMERS = "list_customers"
     RETRIEVE_CUSTOMER = "retrieve_customer"
     CREATE_INVOICE = "create_invoice"

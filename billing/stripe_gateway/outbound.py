@@ -79,6 +79,20 @@ class CreateCustomer(OutboundRequest[InboundCustomer]):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateCustomer(OutboundRequest[InboundCustomer]):
+    """Tell Stripe the profile that was approved since the customer was made."""
+
+    customer: StripeId
+    profile: ApprovedProfile
+
+    def encode(self) -> EncodedRequest:
+        """Render as POST /v1/customers/{customer}."""
+        _require_prefix(self.customer, "cus_")
+        params = (("name", self.profile.name), *_optional("email", self.profile.email))
+        return EncodedRequest(Operation.UPDATE_CUSTOMER, "POST", f"/v1/customers/{self.customer}", params)
+
+
+@dataclass(frozen=True, slots=True)
 class ListCustomers(OutboundRequest[InboundPage[InboundCustomer]]):
     """Look before re-sending a lost customer creation: the customers made since `created_from`, newest first."""
 

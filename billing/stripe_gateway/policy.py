@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from billing.stripe_gateway.operation import Operation
 
-POLICY_VERSION = "1"
+POLICY_VERSION = "2"
 
 Values = Mapping[str, str]
 
@@ -148,6 +148,12 @@ _NEW_CUSTOMER = {
 
 RULES: tuple[OperationRule, ...] = (
     OperationRule(Operation.CREATE_CUSTOMER, "POST", "/v1/customers", _NEW_CUSTOMER),
+    OperationRule(
+        Operation.UPDATE_CUSTOMER,
+        "POST",
+        "/v1/customers/{customer}",
+        {name: rule for name, rule in _NEW_CUSTOMER.items() if name in {"name", "email"}},
+    ),
     OperationRule(
         Operation.LIST_CUSTOMERS,
         "GET",

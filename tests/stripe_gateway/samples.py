@@ -91,6 +91,10 @@ SAMPLES = (
             "metadata[office_id]": str(OWN),
         },
     ),
+    Sample(
+        outbound.UpdateCustomer(CUSTOMER, ApprovedProfile("Back & Spine", "desk@clinic.example")),
+        {"{customer}": "cus_Q1", "name": "Back & Spine", "email": "desk@clinic.example"},
+    ),
     Sample(outbound.ListCustomers(UnixTime(1_700_000_000)), {"created[gte]": "1700000000"}),
     Sample(
         outbound.ListCustomers(UnixTime(1_700_000_000), CUSTOMER),

@@ -8,7 +8,17 @@ from django.utils import timezone
 from billing import delivery
 from billing.management.reporting import Problem, Report, ReportingCommand
 
-COUNTS = ("taken", "delivered", "customers_delivered", "invoices_delivered", "retry_later", "parked", "lease_lost")
+COUNTS = (
+    "taken",
+    "delivered",
+    "customers_delivered",
+    "invoices_delivered",
+    "profiles_delivered",
+    "retry_later",
+    "parked",
+    "superseded",
+    "lease_lost",
+)
 
 
 class Command(ReportingCommand):
