@@ -5,6 +5,7 @@ such a gap, so the monthly run asks for them first and keeps the plain, fast sta
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, Subquery
@@ -40,7 +41,7 @@ def while_live(starts: str, ends: str) -> Exists:
 def count_billable(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Count the billable patients of these cycles one by one, in Python: the safety bound of offices with gaps.
 
-    Patients whose end was recorded in retrospect keep the line they had (product.md rule 3).
+    Patients keep the line they had when their end was written down (product.md rule 3).
     """
     timelines = load_timelines({cycle.office_id for cycle in cycles})
     return {cycle.pk: len(_billable(cycle, timelines[cycle.office_id])) for cycle in cycles}
@@ -48,13 +49,20 @@ def count_billable(cycles: Sequence[BillingCycle]) -> dict[int, int]:
 
 def _billable(cycle: BillingCycle, timeline: Timeline) -> set[UUID]:
     periods = ActivityPeriod.objects.filter(office=cycle.office_id, activated_at__lt=cycle.end_at)
-    billable, ended_in_retrospect = set(), set()
+    billable: set[UUID] = set()
+    ends: dict[UUID, datetime] = {}  # when the last end was written down
     for period in periods:
         start = max(period.activated_at, cycle.start_at)
         end = min(period.deactivated_at or cycle.end_at, cycle.end_at)
         if start < end and timeline.first_live_in(start, end) is not None:
             billable.add(period.patient_id)
-        elif period.deactivated_at and period.deactivation_recorded_at != period.deactivated_at:
-            ended_in_retrospect.add(period.patient_id)
-    lines = LineItem.objects.filter(patient_reference__in=ended_in_retrospect, cycle_key=cycle.key, live=True)
-    return billable | {line.patient_reference for line in lines if line.patient_reference}
+        elif period.deactivation_recorded_at is not None:
+            known = ends.get(period.patient_id, period.deactivation_recorded_at)
+            ends[period.patient_id] = max(known, period.deactivation_recorded_at)
+    lines = LineItem.objects.filter(patient_reference__in=ends, cycle_key=cycle.key, live=True)
+    kept = {
+        line.patient_reference
+        for line in lines
+        if line.patient_reference and line.created_at <= ends[line.patient_reference]
+    }
+    return billable | kept

@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
 from django.db.models.expressions import Combinable
 
 from billing.live_time import count_billable, offices_with_gaps
-from billing.models import BillingCycle, LineItem, ParkingCode
+from billing.models import BillingCycle, Invoice, LineItem, ParkingCode
 from billing.models.invoice import PATIENT_TYPES
 from patients.models import ActivityPeriod
 
@@ -73,22 +73,23 @@ def grown_suddenly(cycles: Sequence[BillingCycle], counts: dict[int, int]) -> li
 
 
 def _charged(cycles: Sequence[BillingCycle]) -> dict[int, Charged]:
+    # Ids of invoices first: joined in, the planner would read every line there is (performance.md).
+    invoices = Invoice.objects.filter(cycle__in=[cycle.pk for cycle in cycles])
+    cycle_of = dict(invoices.values_list("pk", "cycle"))
     rows = (
-        LineItem.objects.filter(
-            invoice__cycle__in=[cycle.pk for cycle in cycles], live=True, item_type__in=PATIENT_TYPES
-        )
+        LineItem.objects.filter(invoice__in=list(cycle_of), live=True, item_type__in=PATIENT_TYPES)
         .order_by()
-        .values_list("invoice__cycle")
+        .values_list("invoice")
         .annotate(count=Count("pk"), lowest=Min("unit_price_cents"), highest=Max("unit_price_cents"))
     )
-    return {cycle_id: Charged(count, lowest, highest) for cycle_id, count, lowest, highest in rows}
+    return {cycle_of[invoice_id]: Charged(count, lowest, highest) for invoice_id, count, lowest, highest in rows}
 
 
 def _billable_counts(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Count patients, not lines: everyone with a period in the cycle, and who had a line before a backdated end."""
     counts: Counter[int] = Counter()
     counts.update(_patients_by_cycle(cycles, _overlaps("office__activity_periods__", F("start_at"), F("end_at"))))
-    counts.update(_patients_by_cycle(cycles, _ended_in_retrospect()))
+    counts.update(_patients_by_cycle(cycles, _kept_a_line()))
     return counts
 
 
@@ -102,15 +103,22 @@ def _overlaps(prefix: str, start: Combinable, end: Combinable) -> Q:
     return Q(**{f"{prefix}activated_at__lt": end}) & open_or_ends_later
 
 
-def _ended_in_retrospect() -> Q:
-    """Say who has no period in the cycle (any more), but kept a line when an end was recorded later than it was."""
+def _kept_a_line() -> Q:
+    """Say who has no period in the cycle (any more), but had a line already when the end was written down.
+
+    The end was backdated, or the cycle had been opened ahead of time (`--as-of` may lie in the future).
+    """
     still_there = ActivityPeriod.objects.filter(
         _overlaps("", OuterRef("start_at"), OuterRef("end_at")), patient=OuterRef(_PATIENT)
     )
-    line = LineItem.objects.filter(patient_reference=OuterRef(_PATIENT), cycle_key=OuterRef("key"), live=True)
-    ended_before_it_was_recorded = Q(
+    line = LineItem.objects.filter(
+        patient_reference=OuterRef(_PATIENT),
+        cycle_key=OuterRef("key"),
+        live=True,
+        created_at__lte=OuterRef("office__activity_periods__deactivation_recorded_at"),
+    )
+    ended_before_the_cycle = Q(
         office__activity_periods__activated_at__lt=F("end_at"),
         office__activity_periods__deactivated_at__lte=F("start_at"),
-        office__activity_periods__deactivation_recorded_at__gt=F("office__activity_periods__deactivated_at"),
     )
-    return ended_before_it_was_recorded & Q(Exists(line)) & ~Q(Exists(still_there))
+    return ended_before_the_cycle & Q(Exists(line)) & ~Q(Exists(still_there))

@@ -252,3 +252,16 @@ def test_backdated_deactivation_keeps_the_line_and_the_close_agrees():
 
     assert summary.problems == []
     assert lines_of(patient) == [("patient_activation", "2026-01", 200), ("active_patient", "2026-02", 200)]
+
+
+def test_a_line_of_a_cycle_that_was_opened_ahead_of_time_is_kept_and_the_close_agrees():
+    office = make_office()
+    patient = make_patient(office)
+    activate(patient, JANUARY)
+    run_due(as_of=FEBRUARY, actor=ACTOR, now=utc("2026-01-21"))  # opens February and carries over, in January
+    deactivate(patient, utc("2026-01-22"))
+
+    summary = run(MARCH)
+
+    assert summary.problems == []
+    assert lines_of(patient) == [("patient_activation", "2026-01", 200), ("active_patient", "2026-02", 200)]
