@@ -6,12 +6,13 @@ from django.apps import AppConfig
 
 
 class PatientsConfig(AppConfig):
-    """Register the app, and the identity model that `patients.models` deliberately does not name."""
+    """Register the app, and the models of identities that `patients.models` deliberately does not name."""
 
     name = "patients"
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        """Load `models.py`, then `identity.py`."""
+        """Load `models.py`, then the identities and what recognises them."""
         super().import_models()
         import_module("patients.identity")
+        import_module("patients.identity_tokens")

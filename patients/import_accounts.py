@@ -1,7 +1,7 @@
 """The accounts that a chunk of rows is about: loaded together, changed in memory, written together."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from offices.encryption import CiphertextUnreadable
 from offices.import_findings import Cause, ProblemCode, RowRejected
 from patients.identity import Identity, PatientIdentity
+from patients.identity_tokens import Token, tokens_of, write_tokens
 from patients.models import ActivityPeriod, Patient
 from patients.registration import RecordNumber, find_identities
 
@@ -105,7 +106,9 @@ class AccountBook:
             [Patient(reference=account.patient_id, office_id=account.office_id, created_at=now) for account in new]
         )
         PatientIdentity.objects.bulk_create(_sealed(new))
-        PatientIdentity.objects.bulk_update(_resealed(accounts), ["sealed"], batch_size=_UPDATE_BATCH)
+        changed = [account for account in accounts if account.stored is not None and account.identity_changed]
+        PatientIdentity.objects.bulk_update(_resealed(changed), ["sealed"], batch_size=_UPDATE_BATCH)
+        write_tokens(_tokens([*new, *changed]), replacing=[account.patient_id for account in changed])
         ActivityPeriod.objects.bulk_update(
             [period for account in accounts for period in account.ended],
             ["deactivated_at", "deactivation_recorded_at"],
@@ -141,7 +144,13 @@ def _sealed(accounts: Iterable[Account]) -> list[PatientIdentity]:
 def _resealed(accounts: Iterable[Account]) -> list[PatientIdentity]:
     changed = []
     for account in accounts:
-        if account.stored is not None and account.identity is not None and account.identity_changed:
+        if account.stored is not None and account.identity is not None:
             account.stored.reseal(account.identity)
             changed.append(account.stored)
     return changed
+
+
+def _tokens(accounts: Iterable[Account]) -> Iterator[Token]:
+    for account in accounts:
+        if account.identity is not None:
+            yield from tokens_of(account.identity, patient_id=account.patient_id, office_id=account.office_id)

@@ -18,6 +18,7 @@ from offices.csv_rows import in_chunks
 from offices.import_findings import Cause, ProblemCode
 from offices.locking import lock_office
 from patients.identity import Identity, PatientIdentity, external_id_indexes
+from patients.identity_tokens import tokens_of, write_tokens
 from patients.models import Patient
 
 # Longer than any honest value; a cell that is longer is a shifted column or a broken quote.
@@ -75,6 +76,7 @@ def register_patient(
         return Registration(known.patient, created=False)
     patient = Patient.objects.create(office=office, created_at=now)
     PatientIdentity.seal(patient_id=patient.pk, office_id=office.pk, identity=identity).save(force_insert=True)
+    write_tokens(tokens_of(identity, patient_id=patient.pk, office_id=office.pk))
     fact = Fact(office_stream(office.reference), "patient.registered", {"patient": str(patient.pk)})
     record(fact, actor=actor, now=now)
     return Registration(patient, created=True)
