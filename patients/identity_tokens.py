@@ -17,7 +17,7 @@ from patients.text_normalization import folded, joined, token_sequences, word_ke
 
 # Part of the key's name: raise it when the spelling of tokens changes, and `rebuild_patient_index` makes them anew.
 TOKEN_FORMAT = 1
-_DIGEST_LENGTH = 32  # 128 bits: no two values meet by chance, and half the index
+_DIGEST_LENGTH = 32  # hex digits, 128 bits: no two values meet by chance, and it fits the narrow type below
 
 _SHORTEST_NAME = 4  # letters; shorter last names (Li, Ng) stand in every other text
 _SHORTEST_PHONE = 7
@@ -43,7 +43,7 @@ _INSERT_ROW = (
 )
 _INSERT_LISTS = (
     "INSERT INTO patients_patienttoken (patient_id, kind, digest, office_id, key_id)"
-    " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[])"
+    " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::uuid[], %s::text[])"
 )
 _EXTENSION = re.compile(r"ext|x|#")
 
@@ -71,7 +71,8 @@ class PatientToken(models.Model):
     patient_id = models.UUIDField()
     office_id = models.UUIDField()
     kind = models.CharField(max_length=20, choices=TokenKind.choices)
-    digest = models.CharField(max_length=_DIGEST_LENGTH)
+    # No UUID, but of its size: the type that an index holds in 16 bytes and compares without a collation.
+    digest = models.UUIDField()
     key_id = models.CharField(max_length=16)
 
     class Meta:

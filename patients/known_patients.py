@@ -50,7 +50,7 @@ def matches(office_id: UUID, text: str) -> tuple[str, ...]:
     for some in in_chunks(sought.items(), _DIGESTS_PER_QUERY):
         asked = dict(some)
         rows = PatientToken.objects.filter(office_id=office_id, digest__in=list(asked)).values_list("digest", "kind")
-        found |= {TokenKind(kind) for digest, kind in rows.distinct() if kind in asked[digest]}
+        found |= {TokenKind(kind) for digest, kind in rows.distinct() if kind in asked[digest.hex]}
     return tuple(sorted({_code(kind) for kind in found}))
 
 

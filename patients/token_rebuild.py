@@ -94,7 +94,7 @@ def _rebuild(batch: list[PatientIdentity], office: Office, rebuilt: Rebuilt) -> 
 
 def _stored(patient_ids: list[UUID]) -> dict[UUID, set[Token]]:
     found: dict[UUID, set[Token]] = {}
-    for row in PatientToken.objects.filter(patient_id__in=patient_ids).values_list(*Token._fields):
-        token = Token(*row)
+    for row in PatientToken.objects.filter(patient_id__in=patient_ids):
+        token = Token(row.patient_id, row.kind, row.digest.hex, row.office_id, row.key_id)
         found.setdefault(token.patient_id, set()).add(token)
     return found

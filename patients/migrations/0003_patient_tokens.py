@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                     "kind",
                     models.CharField(choices=[(kind, kind.replace("_", " ").title()) for kind in KINDS], max_length=20),
                 ),
-                ("digest", models.CharField(max_length=32)),
+                ("digest", models.UUIDField()),
                 ("key_id", models.CharField(max_length=16)),
             ],
             options={
