@@ -5,7 +5,6 @@ chunk that fails is done again office by office, and the office that fails is pa
 """
 
 import json
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import OperationalError, connection, transaction
@@ -29,7 +29,7 @@ from offices.locking import OfficeBusy, OfficeNotFound, lock_offices
 from offices.models import Office
 from offices.timeline import NoPriceVersion, PriceBook
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 CHUNK_SIZE = 500  # offices: large enough for set-based speed, small enough to commit within a second or two
 RETRYABLE = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout (reliability.md, "Retry")
@@ -187,7 +187,7 @@ class _Run:
         if not self.dry_run:
             incident = park_office(office_id=office_id, code=code, actor=self.actor, now=self.now)
             # The type alone: a database error's text would print row values.
-            logger.error("office parked: code=%s incident=%s error=%s", code, incident, type(error).__name__)
+            logger.error("office_parked", code=code, incident=incident, error=type(error))
         self._problem(office_id, code, "parked; look into it, then unpark_office")
 
     def _problem(self, office_id: UUID, code: str, message: str) -> None:

@@ -1,9 +1,9 @@
 """Outbox to Stripe: take the messages that wait, one after the other, and say what came of each."""
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+import structlog
 from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 
@@ -29,7 +29,7 @@ from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
 from offices.locking import OfficeBusy
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 ACTOR = "system:delivery"
 
@@ -126,7 +126,7 @@ def _park(message: OutboxMessage, error: Exception, clock: Clock, summary: Deliv
         incident = park_office(office_id=message.office_id, code=parking, actor=ACTOR, now=now)
         delivery_steps.release(message, status=MessageStatus.PARKED, now=now, code=code)
     # Codes and ids only: an exception's text could quote what must not be written down.
-    logger.error("delivery parked: code=%s incident=%s error=%s", code, incident, type(error).__name__)
+    logger.error("delivery_parked", code=parking, incident=incident, error=type(error))
     summary.counts["parked"] += 1
     summary.troubles.append(Trouble(message.office.reference, code, parked=True))
 

@@ -3,12 +3,12 @@
 Stores the evidence of each request that left (privacy.md, "The barrier" 3), on its outbox message where it has one.
 """
 
-import logging
 import uuid
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TypeVar
 
+import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
@@ -20,7 +20,7 @@ from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.outbound import OutboundRequest as Request
 from billing.stripe_gateway.rate_limit import RateLimitSaturated, SharedRateLimiter
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 Reply = TypeVar("Reply")
 
@@ -64,7 +64,7 @@ def _take_turn(limiter: SharedRateLimiter) -> None:
     except RateLimitSaturated:
         raise
     except Exception as error:  # noqa: BLE001 - each cache has exceptions of its own
-        logger.warning("the shared rate limit cannot be reached: %s", type(error).__name__)
+        logger.warning("rate_limit_unreachable", error=type(error))
         raise RateLimitSaturated(CACHE_AWAY_SECONDS) from None
 
 

@@ -4,12 +4,12 @@ Events repeat, reorder and tie within a second, so the present state is always f
 version that was read before asking.
 """
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -30,7 +30,7 @@ from billing.stripe_gateway.webhook import EventEnvelope
 from billing.wake_up import Bell, ring_after_commit
 from offices.locking import OfficeBusy, lock_office
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 ACTOR = "system:stripe_events"
 BATCH = 100
@@ -170,7 +170,7 @@ def _apply(invoice: Invoice, seen: InboundInvoice, now: datetime) -> InvoiceStat
 def _park(invoice: Invoice, error: Exception, now: datetime) -> None:
     code = ParkingCode.STRIPE_OBJECT_UNEXPECTED
     incident = park_office(office_id=invoice.office_id, code=code, actor=ACTOR, now=now)
-    logger.error("event parked its office: incident=%s error=%s", incident, type(error).__name__)
+    logger.error("event_parked_its_office", incident=incident, error=type(error))
 
 
 def _settle(events: Iterable[StripeEvent], status: EventStatus, now: datetime, summary: EventSummary) -> None:

@@ -1,14 +1,13 @@
 """Is the process up, and can it serve? For load balancers: no secrets, no details, no log-in."""
 
-import logging
-
+import structlog
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 _seen: set[str] = (
     set()
 )  # migrations that one answer found applied need no second look: code does not change in a process
@@ -31,7 +30,7 @@ def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
             cursor.execute("SELECT 1")
         ready = _is_migrated()
     except DatabaseError as error:
-        _log.warning("not ready: the database does not answer (%s)", type(error).__name__)
+        _log.warning("database_does_not_answer", error=type(error))
         ready = False
     return JsonResponse({"status": "ok" if ready else "unavailable"}, status=200 if ready else 503)
 
@@ -41,7 +40,7 @@ def _is_migrated() -> bool:
         return True
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        _log.warning("not ready: migrations are not applied")
+        _log.warning("migrations_not_applied")
         return False
     _seen.add(_MIGRATED)
     return True

@@ -208,4 +208,4 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {"SITE_TITLE": "Clinic billing", "SITE_HEADER": "Clinic billing", "SHOW_HISTORY": False}
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"))
-LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING_CONFIG = "billing_project.logging.configure"

@@ -4,7 +4,6 @@ Everything runs in this one process and in real time: the application in threads
 in its threads, and a sweep that does what workers and beat do elsewhere.
 """
 
-import logging
 import secrets
 import signal
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from django.contrib.auth import get_user_model
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
@@ -24,7 +24,7 @@ from offices.models import Office
 from sandbox.demo.stage import WEBHOOK_PATH
 from sandbox.stripe_standin import StripeStandIn
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 LOOPBACK = "127.0.0.1"
 PORTS_TRIED = 50  # from the wanted one upwards
@@ -127,7 +127,7 @@ def _sweep_until(stopping: threading.Event) -> None:
         try:
             sweep()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
-            logger.error("sweep failed: %s", type(error).__name__)  # noqa: TRY400 - the text could quote values
+            logger.error("sweep_failed", error=type(error))  # noqa: TRY400 - the text could quote values
         finally:
             connections.close_all()
 
