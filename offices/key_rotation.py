@@ -209,7 +209,7 @@ def _behind(column: Column) -> "QuerySet[Any, Any]":
     return rows
 
 
-def _undecrypted(model: type[Model], name: str) -> F | ExpressionWrapper[Any]:
+def _undecrypted(model: type[Model], name: str) -> "F | ExpressionWrapper[Any]":
     if isinstance(model._meta.get_field(name), EncryptedTextField):
         return ExpressionWrapper(F(name), output_field=TextField())
     return F(name)
