@@ -1,0 +1,42 @@
+"""Events: what Stripe told us, as ids, types and times."""
+
+from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
+
+from audit.columns import Column, code, label, text, when, yes
+from billing.admin.columns import EVENT_COLOURS, stripe_id
+from billing.admin.pages import BillingPage, Exactly
+from billing.models import StripeEvent
+
+EVENT_COLUMNS: list[Column] = [
+    stripe_id("event_id", title="event"),
+    text("event_type", title="type"),
+    label("status", EVENT_COLOURS),
+    when("created"),
+    when("received_at"),
+    when("processed_at"),
+    text("error_code", title="error"),
+]
+
+
+@admin.register(StripeEvent)
+class StripeEventPage(BillingPage):
+    """The inbox."""
+
+    list_display = [*EVENT_COLUMNS[:2], stripe_id("object_id", title="object"), EVENT_COLUMNS[2], *EVENT_COLUMNS[4:]]
+    list_filter = ["status", "livemode", ("conflict_at", EmptyFieldListFilter)]
+    ordering = ["-received_at", "pk"]
+    finds = Exactly(ids=[], texts=["pk", "object_id"])
+    search_help_text = "evt_… or the object's id (exact)"
+    details = [
+        text("event_id", title="event"),
+        EVENT_COLUMNS[1],
+        text("object_id", title="object"),
+        *EVENT_COLUMNS[2:],
+        text("attempts"),
+        when("next_attempt_at", title="next attempt"),
+        when("conflict_at", title="arrived with another content"),
+        yes("livemode", title="live mode"),
+        text("api_version"),
+        code("digest"),
+    ]

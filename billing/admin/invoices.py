@@ -1,0 +1,125 @@
+"""Invoices: the list, and a page that tells what was billed, sent, paid and recorded."""
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Sum
+from django.http import HttpRequest
+
+from audit.admin import audit_trail
+from audit.columns import day, label, link, short_id, text, unbroken, when
+from audit.read_only import RelatedTable, list_of, may_view, related
+from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
+from billing.admin.events import EVENT_COLUMNS
+from billing.admin.lines import LINE_COLUMNS, with_currency
+from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
+from billing.admin.pages import BillingPage, CycleFilter, Exactly
+from billing.admin.payments import PAYMENT_COLUMNS
+from billing.models import LINE_TOTAL, Invoice, ItemType, LineItem, OutboundRequest, OutboxMessage, Payment, StripeEvent
+from offices.audit_stream import office_stream
+
+STATUS = label("status", INVOICE_COLOURS)
+TOTAL = amount("total_cents", title="total", none="open")
+TYPE = text("invoice_type", title="type")
+CYCLE = computed("cycle", lambda invoice: unbroken(invoice.cycle.key) if invoice.cycle else None)
+INVOICE_COLUMNS = [
+    link("pk", "billing_invoice", title="invoice"),
+    TYPE,
+    CYCLE,
+    STATUS,
+    TOTAL,
+    day("closed_at"),
+    day("due_at"),
+]
+
+
+@admin.register(Invoice)
+class InvoicePage(BillingPage):
+    """What offices owe."""
+
+    list_display = [
+        short_id(title="invoice"),
+        office(),
+        TYPE,
+        CYCLE,
+        TOTAL,
+        STATUS,
+        stripe_id("stripe_invoice_id", title="at Stripe"),
+        day("created_at", order="created_at"),
+        day("due_at"),
+    ]
+    list_filter = ["status", "invoice_type", CycleFilter, "origin", "collection_method", "charge_reason"]
+    list_select_related = ["office", "cycle"]
+    ordering = ["-created_at", "-id"]
+    finds = Exactly(office="office_id", texts=["stripe_invoice_id"])
+    search_help_text = "Office, invoice id, in_… or cus_… (exact)"
+    details = [
+        text("id", title="invoice"),
+        office(),
+        TYPE,
+        CYCLE,
+        STATUS,
+        TOTAL,
+        text("charge_reason", title="reason"),
+        text("settlement_reason", title="settled because"),
+        text("stripe_invoice_id", title="at Stripe"),
+        text("collection_method", title="collected by"),
+        text("days_until_due"),
+        text("origin"),
+        when("created_at"),
+        when("closed_at"),
+        when("sent_at"),
+        when("due_at"),
+        when("paid_at"),
+        when("failed_at"),
+        when("canceled_at"),
+        text("attempt_count", title="payment attempts"),
+    ]
+
+    def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
+        """Show lines, payments, what was sent to Stripe, what came back, and the trail of the office."""
+        if may_view(request, LineItem):
+            yield _lines_by_type(obj)
+            yield _lines(obj)
+        if may_view(request, Payment):
+            yield related("Payments", PAYMENT_COLUMNS, obj.payments.order_by("pk"))
+        if may_view(request, OutboxMessage):
+            yield related("Messages to Stripe", MESSAGE_COLUMNS, obj.outbox_messages.order_by("created_at"))
+        if may_view(request, OutboundRequest):
+            yield _requests(obj)
+        if may_view(request, StripeEvent) and obj.stripe_invoice_id:
+            events = StripeEvent.objects.filter(object_id=obj.stripe_invoice_id).order_by("created", "pk")
+            yield related("Stripe events", EVENT_COLUMNS, events)
+        yield from audit_trail(request, office_stream(obj.office.reference))
+
+
+def _lines_by_type(invoice: Invoice) -> RelatedTable:
+    """Add the lines up as Stripe is told: one row per item type and unit price."""
+    rows = (
+        invoice.line_items.filter(live=True)
+        .values("item_type", "unit_price_cents")
+        .annotate(number=Sum("quantity"), total=Sum(LINE_TOTAL))
+        .order_by("item_type", "unit_price_cents")
+    )
+    shown = [
+        [
+            ItemType(row["item_type"]).label.capitalize(),
+            str(row["number"]),
+            money_text(row["unit_price_cents"], invoice.currency),
+            money_text(row["total"], invoice.currency),
+        ]
+        for row in rows
+    ]
+    return RelatedTable("Summary", ["charge", "quantity", "unit price", "total"], shown)
+
+
+def _lines(invoice: Invoice) -> RelatedTable:
+    lines = with_currency(invoice.line_items.order_by("item_type", "cycle_key", "pk"))
+    address = list_of("billing_lineitem", invoice__id__exact=invoice.pk)
+    return related("Line items", LINE_COLUMNS, lines, more=address)
+
+
+def _requests(invoice: Invoice) -> RelatedTable:
+    requests = OutboundRequest.objects.filter(message__invoice=invoice).order_by("pk")
+    address = list_of("billing_outboundrequest", message__invoice__id__exact=invoice.pk)
+    return related("Requests that left", REQUEST_COLUMNS, requests, more=address)

@@ -1,0 +1,57 @@
+"""Line items: each charge, with the opaque reference of the account it is for."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+
+from audit.columns import Column, Shown, link, short_id, text, unbroken, when, yes
+from billing.admin.columns import amount, computed
+from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
+from billing.models import LINE_TOTAL, LineItem
+
+
+def _cycle(line: LineItem) -> Shown:
+    return unbroken(line.cycle_key) if line.cycle_key else None
+
+
+_TYPE = text("item_type", title="charge")
+_ACCOUNT = link("patient_reference", "patients_patient", title="patient account")
+_UNIT_PRICE = amount("unit_price_cents", title="unit price")
+_TOTAL = amount("total", title="total")
+
+CHARGE_COLUMNS: list[Column] = [_TYPE, computed("cycle", _cycle), text("quantity"), _UNIT_PRICE, _TOTAL]
+LINE_COLUMNS: list[Column] = [*CHARGE_COLUMNS[:2], _ACCOUNT, *CHARGE_COLUMNS[2:]]
+
+
+def with_currency(lines: QuerySet[LineItem]) -> QuerySet[Any]:
+    """Read lines with what their columns show besides: the invoice's currency alone, and the total."""
+    return lines.annotate(currency=F("invoice__currency"), total=LINE_TOTAL)
+
+
+@admin.register(LineItem)
+class LineItemPage(BillingPage):
+    """What was charged for."""
+
+    list_display = [
+        short_id(title="line"),
+        link("invoice_id", "billing_invoice"),
+        *LINE_COLUMNS,
+        yes("live"),
+    ]
+    list_filter = ["item_type", LineCycleFilter, "live"]
+    ordering = ["pk"]  # random, but stable and indexed: lines are looked at by invoice, account or month
+    finds = Exactly(ids=["pk", "invoice_id", "patient_reference"])
+    search_help_text = "Invoice, line or patient account (exact)"
+    details = [
+        text("id", title="line"),
+        link("invoice_id", "billing_invoice"),
+        *LINE_COLUMNS,
+        yes("live"),
+        when("created_at"),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Add the currency."""
+        return with_currency(super().get_queryset(request))

@@ -1,0 +1,107 @@
+"""What the pages of billing have in common: they find by whole values only, and lists decrypt nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from audit.read_only import ReadOnlyPage
+from billing.customers import CUSTOMER_CONTEXT
+from billing.models import BillingCycle
+from offices.encryption import EncryptedTextField, blind_indexes
+from offices.models import Office, OfficeStripeAccount
+
+MONTHS_TO_CHOOSE = 18  # of the cycle filter; an older month can be written into the address
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """Where a searched value may stand. Every column has an index: a search takes milliseconds at a million rows.
+
+    `office` is the column with the office's id; `ids` hold UUIDs, `texts` hold text such as Stripe's ids.
+    """
+
+    office: str = ""
+    ids: Sequence[str] = ("pk",)
+    texts: Sequence[str] = ()
+
+    def matching(self, term: str) -> Q:
+        """Return the condition for rows that hold this value."""
+        found = Q(pk__in=[])
+        # The office is looked up first: a condition across tables would keep the indexes from being used.
+        if self.office and (office_id := _office_called(term)):
+            found |= Q(**{self.office: office_id})
+        try:
+            number = UUID(term)
+        except ValueError:
+            return found | Q(*((name, term) for name in self.texts), _connector=Q.OR) if self.texts else found
+        return found | Q(*((name, number) for name in self.ids), _connector=Q.OR)
+
+
+def _office_called(term: str) -> UUID | None:
+    """Return the office with this reference or this Stripe customer id, which is found by its blind index."""
+    if (office_id := Office.objects.filter(reference=term).values_list("pk", flat=True).first()) is not None:
+        return office_id
+    digests = [index.digest for index in blind_indexes(term, context=CUSTOMER_CONTEXT)]
+    accounts = OfficeStripeAccount.objects.filter(customer_index__in=digests)
+    return accounts.values_list("office_id", flat=True).first()
+
+
+class BillingPage(ReadOnlyPage):
+    """A page that reads encrypted columns only when a detail shows them."""
+
+    finds = Exactly()
+    search_fields: ClassVar[tuple[str, ...]] = ("pk",)  # opens the search box; `finds` answers
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave encrypted columns unread: what is not read is not decrypted (performance.md, "Reads")."""
+        fields = self.model._meta.concrete_fields
+        return super().get_queryset(request).defer(*(f.name for f in fields if isinstance(f, EncryptedTextField)))
+
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find whole values only."""
+        term = search_term.strip()
+        return (queryset.filter(self.finds.matching(term)) if term else queryset), False
+
+
+class CycleFilter(SimpleListFilter):
+    """Choose a month. The months are counted back from the newest cycle: reading them all would scan the table."""
+
+    title = "cycle"
+    parameter_name = "cycle"
+    column = "cycle__key"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the latest months, newest first."""
+        newest = BillingCycle.objects.filter(closed_at=None).order_by("-end_at").values_list("key", flat=True).first()
+        newest = newest or BillingCycle.objects.order_by("-pk").values_list("key", flat=True).first()
+        if newest is None:
+            return []
+        last = int(newest[:4]) * 12 + int(newest[5:]) - 1
+        months = [divmod(last - back, 12) for back in range(MONTHS_TO_CHOOSE)]
+        return [(key, key) for key in (f"{year}-{month + 1:02d}" for year, month in months)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Keep the rows of the month."""
+        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+class OwnCycleFilter(CycleFilter):
+    """The same for cycles themselves."""
+
+    column = "key"
+
+
+class LineCycleFilter(CycleFilter):
+    """The same for lines: the month that is charged for."""
+
+    column = "cycle_key"

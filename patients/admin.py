@@ -1,0 +1,27 @@
+"""Identities in the console: that there is one, and of which account. Nothing of what is sealed in it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from audit.columns import link, text
+from audit.read_only import ReadOnlyPage
+from patients.identity import PatientIdentity
+
+
+@admin.register(PatientIdentity)
+class PatientIdentityPage(ReadOnlyPage):
+    """Which accounts have an identity on record."""
+
+    details = [
+        text("pk", title="patient account"),
+        link("office_id", "offices_office"),
+        text("external_id_index_key", title="index key"),
+    ]
+    ordering = ["pk"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read the references alone: the sealed text and its key stay in the database."""
+        return super().get_queryset(request).only("patient_id", "office_id", "external_id_index_key")

@@ -1,0 +1,140 @@
+"""The console with something in it: books that were delivered and paid, and one row at least of every model."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from billing.api_keys import issue_api_key
+from billing.models import BillingRun, CanaryRun, Incident, Invoice, OfficeProfile, ParkedOffice, ParkingCode
+from offices.encryption import field_keys
+from offices.models import Office, PriceOverride
+from patients.registration import register_patient
+from sandbox.stripe_standin import StripeStandIn
+from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
+from tests.builders import ACTOR
+
+PERSON = {
+    "external_id": "MRN-77120-Q",
+    "first_name": "Zoltana",
+    "last_name": "Quibbleworth",
+    "date_of_birth": date(1961, 7, 3),
+    "email": "zq@patient.example",
+    "phone": "+1 555 0134 877",
+}
+NOTE = "call Zoltana Quibbleworth first"
+MODELS = [
+    model
+    for app in ("audit", "offices", "patients", "billing")
+    for model in apps.get_app_config(app).get_models()
+    # Keyed digests that only a machine compares; Django's admin takes no composite key either.
+    if model.__name__ != "PatientToken"
+]
+PAGES = [*MODELS, User, Group]
+
+
+def list_address(model: Any, query: str = "") -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") + query
+
+
+def detail_address(model: Any, key: Any = None) -> str:
+    """Return the address of the page of the row with this key, or of any; reads nothing but keys."""
+    column = "prefix" if model.__name__ == "OfficeApiKey" else "pk"
+    key = key or model._default_manager.values_list(column, flat=True).first()
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(key)])
+
+
+@pytest.fixture
+def books(db, stripe: StripeStandIn) -> Invoice:
+    """A paid invoice at Stripe, and a row of everything else; a patient with a name that must appear nowhere."""
+    clock = SharedClock(CLOSED_AT, stripe)
+    invoice, stripe_id = delivered(stripe, clock)
+    hear(stripe, clock)  # the links to hosted pages come with the events
+    stripe.dashboard.pay_invoice(stripe_id)
+    hear(stripe, clock)
+    office = invoice.office
+    register_patient(office_id=office.pk, actor=ACTOR, now=CLOSED_AT, **PERSON)
+    issue_api_key(office_id=office.pk, name="portal", actor=ACTOR, now=CLOSED_AT)
+    Invoice.objects.filter(pk=invoice.pk).update(internal_note=NOTE)
+    _rare_rows(office)
+    invoice.refresh_from_db()
+    return invoice
+
+
+def _rare_rows(office: Office) -> None:
+    """Add what happens seldom."""
+    PriceOverride.objects.create(
+        office=office, unit_price_cents=150, starts_on=date(2027, 1, 1), ends_on=date(2028, 1, 1),
+        reason="pilot", created_at=CLOSED_AT,
+    )  # fmt: skip
+    ParkedOffice.objects.create(office=office, code=ParkingCode.COUNT_DIFFERS, parked_at=CLOSED_AT)
+    Incident.objects.create(
+        id="6f0c1a3e-0000-4000-8000-000000000001", at=CLOSED_AT, policy_version="1", reason="unknown_parameter",
+        call_site="delivery", actor=ACTOR, office=office,
+    )  # fmt: skip
+    CanaryRun.objects.create(at=CLOSED_AT, blocked=True)
+    OfficeProfile.objects.filter(office=office).exists() or OfficeProfile.objects.create(
+        office=office, name="Clinic", email="billing@clinic.example", approved_by=ACTOR, approved_at=CLOSED_AT
+    )
+    BillingRun.objects.first() or BillingRun.objects.create(as_of=CLOSED_AT, actor=ACTOR, started_at=CLOSED_AT)
+    Group.objects.create(name="viewers")
+
+
+@pytest.fixture
+def more_books(books: Invoice, stripe: StripeStandIn) -> Invoice:
+    """The same beside twelve offices more, whose first months are closed and delivered."""
+    from billing.billing_run import run_due
+
+    for _ in range(12):
+        due_office()
+    run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
+    drain(SharedClock(CLOSED_AT, stripe))
+    return books
+
+
+@pytest.fixture
+def boss(db) -> Client:
+    """A superuser at the console."""
+    return _logged_in(User.objects.create_superuser("boss", password="of no matter"))
+
+
+@pytest.fixture
+def clerk(db) -> Client:
+    """A member of staff who may do nothing at all."""
+    return _logged_in(User.objects.create_user("clerk", password="of no matter", is_staff=True))
+
+
+def permit(username: str, *codenames: str) -> None:
+    """Give a member of staff permissions."""
+    User.objects.get(username=username).user_permissions.set(Permission.objects.filter(codename__in=codenames))
+
+
+def _logged_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def decrypted(monkeypatch) -> list[str]:
+    """The contexts of all that is decrypted from now on."""
+    seen: list[str] = []
+    ring = type(field_keys())
+    decrypt = ring.decrypt
+
+    def noted(self: Any, stored: str, *, context: str) -> str:
+        seen.append(context)
+        return decrypt(self, stored, context=context)
+
+    monkeypatch.setattr(ring, "decrypt", noted)
+    return seen
+
+
+def registered() -> set[type]:
+    return set(admin.site._registry)
