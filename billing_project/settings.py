@@ -210,4 +210,4 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = console.UNFOLD
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"))
-LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING_CONFIG = "billing_project.logging.configure"
