@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import transaction
 
 from audit import seal
+from audit.bulk_rows import insert_all, update_all
 from audit.models import GENESIS, AuditEntry, StreamHead
 
 
@@ -52,13 +53,8 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
     if not transaction.get_connection().in_atomic_block:
         raise AuditOutsideTransaction("audit entries belong to the transaction of the change they tell of")
     heads = _lock_heads({fact.stream for fact in facts})
-    AuditEntry.objects.bulk_create(list(_sealed(facts, heads, actor=actor, now=now)), batch_size=2000)
-    StreamHead.objects.bulk_create(
-        heads.values(),
-        update_conflicts=True,
-        unique_fields=["stream"],
-        update_fields=["seq", "digest", "mac_key", "mac"],
-    )
+    insert_all(list(_sealed(facts, heads, actor=actor, now=now)))
+    update_all(list(heads.values()), ["seq", "digest", "mac_key", "mac"])
 
 
 def _lock_heads(streams: set[str]) -> dict[str, StreamHead]:

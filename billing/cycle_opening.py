@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
+from audit.bulk_rows import insert_all
 from audit.chain import Fact, record_many
 from audit.seal import PayloadValue
 from billing import cycles
@@ -47,8 +48,8 @@ def open_missing_cycles(
         for office in offices
         for span in _missing_spans(office, timelines[office.pk], last.get(office.pk), as_of)
     ]
-    BillingCycle.objects.bulk_create(opened, batch_size=1000)
-    Invoice.objects.bulk_create([_draft(cycle, now) for cycle in opened], batch_size=1000)
+    insert_all(opened)
+    insert_all([_draft(cycle, now) for cycle in opened])
     first_cycles = [cycle.office_id for cycle in opened if cycle.office_id not in last]
     if first_cycles:
         Office.objects.filter(pk__in=first_cycles).update(first_cycle_opened_at=now)

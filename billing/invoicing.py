@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
+from audit.bulk_rows import insert_all, update_all
 from audit.chain import Fact, record_many
 from billing.customers import queue_customers
 from billing.documents import DocumentItem, InvoiceDocument
@@ -22,7 +23,6 @@ from billing.models import (
     InvoiceStatus,
     LineItem,
     MessageKind,
-    OutboxMessage,
     SettlementReason,
 )
 from billing.outbox import new_message
@@ -84,7 +84,7 @@ def _settle(invoices: Sequence[Invoice], now: datetime) -> None:
         invoice.status, invoice.paid_at = InvoiceStatus.PAID, now
         invoice.settlement_reason = _settlement_reason(invoice)
         invoice.version += 1
-    Invoice.objects.bulk_update(invoices, ["status", "paid_at", "settlement_reason", "version"], batch_size=500)
+    update_all(invoices, ["status", "paid_at", "settlement_reason", "version"])
 
 
 def _settlement_reason(invoice: Invoice) -> SettlementReason:
@@ -96,14 +96,13 @@ def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
     if not invoices:
         return
     items = _items_of(invoices)
-    OutboxMessage.objects.bulk_create(
+    insert_all(
         [
             new_message(
                 MessageKind.INVOICE, invoice.office, _document(invoice, items[invoice.pk]), now=now, invoice=invoice
             )
             for invoice in invoices
-        ],
-        batch_size=500,
+        ]
     )
     queue_customers({invoice.office_id for invoice in invoices}, actor=actor, now=now)
     ring_after_commit(Bell.OUTBOX)
