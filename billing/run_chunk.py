@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
+from audit.bulk_rows import update_all
 from billing.cycle_opening import open_missing_cycles
 from billing.fail_points import FailPoint, reach
 from billing.invoicing import close_invoices
@@ -106,12 +106,12 @@ def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tall
 def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], now: datetime) -> None:
     if not cycles:
         return
-    # The maximum by office: ordering by id and taking the first would walk the whole table from its end.
-    periods = ActivityPeriod.objects.filter(office=OuterRef("office")).order_by().values("office")
-    charged = [When(pk=cycle.pk, then=Value(counts.get(cycle.pk, 0))) for cycle in cycles]
-    BillingCycle.objects.filter(pk__in=[cycle.pk for cycle in cycles]).update(
-        closed_at=now,
-        carried_over_at=Coalesce("carried_over_at", Value(now)),
-        last_period_id=Coalesce(Subquery(periods.annotate(newest=Max("pk")).values("newest")), Value(0)),
-        patient_count=Case(*charged),
-    )
+    # Period ids grow and the offices are locked: the newest of all is newer than each one counted here, and older than
+    # whatever is recorded for these offices later.
+    newest = ActivityPeriod.objects.aggregate(newest=Max("pk"))["newest"]
+    for cycle in cycles:
+        cycle.closed_at = now
+        cycle.carried_over_at = cycle.carried_over_at or now
+        cycle.last_period_id = newest or 0
+        cycle.patient_count = counts.get(cycle.pk, 0)
+    update_all(cycles, ["closed_at", "carried_over_at", "last_period_id", "patient_count"])
