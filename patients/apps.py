@@ -16,3 +16,4 @@ class PatientsConfig(AppConfig):
         super().import_models()
         import_module("patients.identity")
         import_module("patients.identity_tokens")
+        import_module("patients.reveal_grant")

@@ -25,6 +25,7 @@ from billing.models.office_profile import OfficeProfile
 from offices.models import OfficeStripeAccount, PlanPrice, PriceOverride
 from patients.identity import Identity, PatientIdentity
 from patients.models import ActivityPeriod, Patient
+from patients.reveal_grant import RevealGrant
 from tests.billing.scenes import CLOSED_AT, OPENED_AT, close_month
 from tests.builders import ACTOR
 
@@ -169,6 +170,11 @@ class Rows:
         row = PatientIdentity.seal(patient_id=self.patient.pk, office_id=self.office.pk, identity=who)
         row.save()
         return row
+
+    @cached_property
+    def grant(self) -> RevealGrant:
+        times = {"granted_at": NOW, "expires_at": NOW + timedelta(minutes=15)}
+        return RevealGrant.objects.create(patient=self.patient, actor=ACTOR, reason="a call", **times)
 
     @property
     def entry(self) -> AuditEntry:
