@@ -4,7 +4,8 @@ Runtime blocks should be zero, so every one counts as a security incident (priva
 """
 
 from datetime import datetime
-from uuid import UUID
+from enum import StrEnum
+from uuid import UUID, uuid4
 
 from django.db import transaction
 
@@ -18,6 +19,24 @@ from offices.audit_stream import office_stream
 from offices.models import Office
 
 SECURITY_STREAM = "security"  # for attempts that belong to no office
+
+
+CANARY_NOT_BLOCKED = "canary_not_blocked"  # the reason of an incident that the guard did not report but is about it
+LONGEST_DISPOSITION = 200
+
+
+class Finding(StrEnum):
+    """What a person found out about an incident; the first word of its disposition, and all that the report shows."""
+
+    DEFECT_MENDED = "defect_mended"
+    ROW_WAS_CHANGED = "row_was_changed"
+    ATTACK = "attack"
+    OPERATING_ERROR = "operating_error"
+    DRILL = "drill"
+
+
+class DispositionInvalid(ValueError):
+    """The words are missing or longer than what is kept."""
 
 
 class IncidentNotOpen(Exception):
@@ -58,8 +77,26 @@ def record_incident(
 
 
 @transaction.atomic
+def record_canary_failure(*, actor: str, now: datetime) -> Incident:
+    """Keep that a synthetic leak was not blocked as it must be: the worst incident there is."""
+    incident = Incident.objects.create(
+        id=uuid4(),
+        at=now,
+        policy_version=POLICY_VERSION,
+        reason=CANARY_NOT_BLOCKED,
+        call_site="canary",
+        actor=actor,
+    )
+    payload: dict[str, PayloadValue] = {"incident": str(incident.pk), "reason": incident.reason}
+    record(Fact(SECURITY_STREAM, "canary.not_blocked", payload), actor=actor, now=now)
+    return incident
+
+
+@transaction.atomic
 def dispose_incident(*, incident_id: UUID, disposition: str, actor: str, now: datetime) -> None:
-    """Record what a person found out and did about the incident; raise IncidentNotOpen."""
+    """Record what a person found out and did about the incident; raise IncidentNotOpen, DispositionInvalid."""
+    if not disposition.strip() or len(disposition) > LONGEST_DISPOSITION:
+        raise DispositionInvalid(f"say in 1 to {LONGEST_DISPOSITION} characters what was found out and done")
     changed = Incident.objects.filter(pk=incident_id, disposed_at__isnull=True).update(
         disposed_at=now, disposed_by=actor, disposition=disposition
     )

@@ -7,8 +7,9 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from billing import delivery, stripe_events
+from billing import alerts, delivery, stripe_events
 from billing.billing_run import run_due
+from billing.canary import run_canary as try_canary
 from billing.wake_up import Bell, hang
 
 
@@ -29,6 +30,20 @@ def deliver_outbox() -> None:
 def process_stripe_events() -> None:
     """Work through what Stripe sent."""
     stripe_events.process_due(clock=timezone.now)
+
+
+@shared_task
+def send_alerts() -> None:
+    """Tell somebody about the incidents of which nobody was told."""
+    alerts.send_alerts(now=timezone.now())
+
+
+@shared_task
+def run_canary() -> None:
+    """Try a synthetic leak; if it is not blocked, the alert goes out at once."""
+    now = timezone.now()
+    try_canary(actor="system:beat", now=now)
+    alerts.send_alerts(now=now)
 
 
 def hang_bells() -> None:

@@ -8,6 +8,7 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 
@@ -29,6 +30,12 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 
+
+@setup_logging.connect
+def keep_our_logging(**_kwargs: object) -> None:
+    """Keep the logging of the settings: Celery's own would print arguments, exceptions and tracebacks of tasks."""
+
+
 app.conf.beat_schedule = {
     # Cycles end at local midnights all around the world, and due dates go by: an hourly look, idempotent.
     "close-and-open-cycles": {
@@ -38,6 +45,14 @@ app.conf.beat_schedule = {
     },
     # The guarantee behind the doorbell: what waits is found even when every ring was lost.
     "sweep-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 15.0, "options": {"expires": 15}},
+    # An incident waits a minute at most; an answer that takes longer than that must not pile up sweeps.
+    "sweep-alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0, "options": {"expires": 60}},
+    # Away from the full hour and from the run: the canary shows that the guard works, not that it can wait.
+    "try-canary": {
+        "task": "billing.tasks.run_canary",
+        "schedule": crontab(minute=35),
+        "options": {"expires": 1800},
+    },
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +17,7 @@ from celery.bin.celery import celery as celery_program
 from django.core.management import call_command, get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import resolve
+from django.utils import timezone
 from gunicorn.config import Config
 
 from billing.management.reporting import EXIT_ATTENTION, EXIT_DONE, EXIT_USAGE, Problem
@@ -462,6 +464,8 @@ def test_the_documented_counts_are_the_ones_printed(run, tmp_path):
         "import_patients": [tmp_path / "patients.csv"],
         "unpark_office": [office, "--reason", "looked into"],
         "create_api_key": ["--office", office, "--name", "portal"],
+        "dispose_incident": [uuid4(), "--finding", "drill", "--by", "jo"],
+        "evidence_report": ["--month", f"{timezone.now():%Y-%m}"],
     }
     documented = {codes(row[0])[0]: codes(row[1]) for row in rows(section(README, "Machine-readable output"))}
     for name, counts in documented.items():

@@ -23,6 +23,8 @@ from billing.stripe_gateway.replies import ErrorSummary
 LARGEST_REPLY = 2 * 1024 * 1024
 # The read timeout counts from byte to byte; this ends a reply that drips.
 _LONGEST_REPLY_SECONDS = 60.0
+# The canary's text carries it (billing/canary.py): bytes that the guard must refuse, and that stay here if it does not.
+CANARY_MARK = b"SYNTHETIC-CANARY"
 # Interpreter, platform and a machine id: the SDK adds it, nobody at Stripe needs it.
 _MACHINE_DETAILS = "x-stripe-client-user-agent"
 _CHUNK = 64 * 1024
@@ -92,7 +94,8 @@ class GuardedAdapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send once. Raises `requests` exceptions only; a refusal is left on the exchange."""
         exchange = CURRENT_EXCHANGE.get()
-        if exchange is None or exchange.inspected is None or exchange.sent or _differs(request, exchange.inspected):
+        judged = exchange.inspected if exchange is not None and not exchange.sent else None
+        if exchange is None or judged is None or _differs(request, judged) or _is_canary(judged):
             if exchange is not None:
                 exchange.refusal = exchange.refusal or Refusal(RefusalReason.CHANGED_AFTER_INSPECTION)
             raise requests.exceptions.InvalidURL("refused")
@@ -130,6 +133,10 @@ class BareSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the base class's signature
         """Follow no redirect: the key would go to an address nobody judged."""
         return None
+
+
+def _is_canary(inspected: Inspected) -> bool:
+    return CANARY_MARK in inspected.body or CANARY_MARK.decode() in inspected.url
 
 
 def _differs(request: requests.PreparedRequest, inspected: Inspected) -> bool:
