@@ -40,7 +40,7 @@ from offices.models import Plan
 from offices.office_rows import COLUMNS as OFFICE_COLUMNS
 from patients.import_rows import COLUMNS as PATIENT_COLUMNS
 from tests.billing.product_driver import ProductDriver
-from tests.builders import make_office
+from tests.builders import make_office, make_patient
 from tests.oracle import commands as c
 from tests.oracle.driver import drive, first_difference
 
@@ -464,6 +464,7 @@ def test_the_documented_counts_are_the_ones_printed(run, tmp_path):
         "import_patients": [tmp_path / "patients.csv"],
         "unpark_office": [office, "--reason", "looked into"],
         "create_api_key": ["--office", office, "--name", "portal"],
+        "erase_patient_identity": [make_patient(make_office()).pk, "--by", "jo"],
         "dispose_incident": [uuid4(), "--finding", "drill", "--by", "jo"],
         "evidence_report": ["--month", f"{timezone.now():%Y-%m}"],
     }
