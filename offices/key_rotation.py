@@ -16,7 +16,7 @@ from offices.encryption import FORMAT, BlindIndex, CiphertextUnreadable, Encrypt
 from offices.locking import LOCK_TIMEOUT
 from offices.models import OfficeStripeAccount
 
-_BATCH = 500  # rows in one transaction: their locks are held for some 0.1 s
+_BATCH = 500  # rows in one transaction: their locks are held for some 0.2 s
 _STORED = "stored_"
 
 Row = Mapping[str, Any]  # what is stored, undecrypted, by field name; "pk" among it
