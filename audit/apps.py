@@ -8,3 +8,7 @@ class AuditConfig(AppConfig):
 
     name = "audit"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Teach every field the lookup `among`."""
+        from audit import among  # noqa: F401 - registers itself

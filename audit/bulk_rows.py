@@ -65,11 +65,17 @@ def _batches(objects: Sequence[Model]) -> Iterator[list[Model]]:
 
 
 def _as_json(objects: Sequence[Model], fields: _Fields) -> str:
-    """Return the rows as text; ids and instants are written as PostgreSQL reads them."""
-    plan = [(field.column, field.attname, field.get_prep_value) for field in fields]
-    return json.dumps(
-        [{column: prepare(getattr(made, name)) for column, name, prepare in plan} for made in objects], default=str
-    )
+    """Return the rows as text; ids and instants are written as PostgreSQL reads them.
+
+    Django's own fields hold what JSON carries as it is, fields of ours (encryption) prepare their values.
+    """
+    plan = [(field.column, field.attname) for field in fields]
+    rows = [{column: getattr(made, name) for column, name in plan} for made in objects]
+    for field in fields:
+        if not type(field).__module__.startswith("django."):
+            for row in rows:
+                row[field.column] = field.get_prep_value(row[field.column])
+    return json.dumps(rows, default=str)
 
 
 def _rows(fields: _Fields) -> str:

@@ -6,10 +6,11 @@ The stream head is the last lock a transaction takes, after the office row (reli
 import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from audit import seal
 from audit.bulk_rows import insert_all, update_all
@@ -59,13 +60,13 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
 
 def _lock_heads(streams: set[str]) -> dict[str, StreamHead]:
     ordered = sorted(streams)
-    locked = StreamHead.objects.select_for_update().filter(stream__in=ordered).order_by("stream")
+    locked = StreamHead.objects.select_for_update().filter(stream__among=ordered).order_by("stream")
     heads = {head.stream: head for head in locked}
     missing = [stream for stream in ordered if stream not in heads]
     if missing:
         # Two writers of a new stream meet on the primary key: one inserts, both then lock the same row.
         StreamHead.objects.bulk_create([StreamHead(stream=stream) for stream in missing], ignore_conflicts=True)
-        added = StreamHead.objects.select_for_update().filter(stream__in=missing).order_by("stream")
+        added = StreamHead.objects.select_for_update().filter(stream__among=missing).order_by("stream")
         heads |= {head.stream: head for head in added}
     return heads
 
@@ -109,6 +110,27 @@ def verify(streams: Sequence[str] | None = None) -> tuple[int, list[Break]]:
 
     Finds every edit, deletion, insertion and swap; a cut tail shows against the sealed stream head.
     """
+    with _one_snapshot():
+        return _verify(streams)
+
+
+def is_known(stream: str) -> bool:
+    """Return whether anything was ever recorded in this stream."""
+    return StreamHead.objects.filter(stream=stream).exists() or AuditEntry.objects.filter(stream=stream).exists()
+
+
+@contextmanager
+def _one_snapshot() -> Iterator[None]:
+    """Read entries and heads as of one instant: an entry written in between must not look like a cut tail."""
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _verify(streams: Sequence[str] | None) -> tuple[int, list[Break]]:
     entries, heads = AuditEntry.objects.order_by("stream", "seq"), StreamHead.objects.order_by("stream")
     if streams is not None:
         entries, heads = entries.filter(stream__in=streams), heads.filter(stream__in=streams)

@@ -36,7 +36,7 @@ def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) 
     `send_invoice` needs an e-mail at Stripe: an office without one is parked, no address is invented
     (decisions.md 18).
     """
-    missing = Office.objects.filter(pk__in=office_ids, stripe_account__isnull=True).exclude(
+    missing = Office.objects.filter(pk__among=office_ids, stripe_account__isnull=True).exclude(
         outbox_messages__kind=MessageKind.CUSTOMER
     )
     profiles = {

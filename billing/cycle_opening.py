@@ -52,7 +52,7 @@ def open_missing_cycles(
     insert_all([_draft(cycle, now) for cycle in opened])
     first_cycles = [cycle.office_id for cycle in opened if cycle.office_id not in last]
     if first_cycles:
-        Office.objects.filter(pk__in=first_cycles).update(first_cycle_opened_at=now)
+        Office.objects.filter(pk__among=first_cycles).update(first_cycle_opened_at=now)
     record_many([_opened_fact(cycle) for cycle in opened], actor=actor, now=now)
     return opened
 
@@ -64,7 +64,7 @@ def is_live(office: Office, at: datetime) -> bool:
 
 def _last_cycles(offices: Sequence[Office]) -> dict[UUID, LastCycle]:
     newest = BillingCycle.objects.filter(office=OuterRef("office")).order_by("-index").values("pk")[:1]
-    rows = BillingCycle.objects.filter(office__in=offices, pk=Subquery(newest))
+    rows = BillingCycle.objects.filter(office__among=[office.pk for office in offices], pk=Subquery(newest))
     return {
         office_id: LastCycle(index, end_at)
         for office_id, index, end_at in rows.values_list("office", "index", "end_at")

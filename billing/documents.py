@@ -6,7 +6,8 @@ that its digest proves that nothing was changed between close and delivery.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from typing import Any
 from uuid import UUID
 
@@ -62,7 +63,12 @@ class CustomerDocument:
 
 def to_text(document: InvoiceDocument | CustomerDocument) -> str:
     """Return the canonical text that is stored and hashed."""
-    return json.dumps({"v": SCHEMA_VERSION, **asdict(document)}, sort_keys=True, separators=(",", ":"))
+    versioned = {"v": SCHEMA_VERSION, **_as_mapping(document)}
+    return json.dumps(versioned, sort_keys=True, separators=(",", ":"), default=_as_mapping)
+
+
+def _as_mapping(part: InvoiceDocument | CustomerDocument | DocumentItem) -> dict[str, object]:
+    return {field.name: getattr(part, field.name) for field in fields_of(part)}
 
 
 def digest(text: str) -> str:

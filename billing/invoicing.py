@@ -48,7 +48,7 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
 
     Raises InvoiceAlreadyClosed when one of them is not an open draft.
     """
-    drafts = Invoice.objects.filter(pk__in=invoice_ids, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
+    drafts = Invoice.objects.filter(pk__among=invoice_ids, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
     frozen = drafts.update(
         total_cents=_sum_of_lines(),
         collection_method=_of_office("collection_method"),
@@ -59,7 +59,8 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
     if frozen != len(invoice_ids):
         raise InvoiceAlreadyClosed("an invoice to close is not an open draft")
     reach(FailPoint.RUN_INVOICES_CLOSED)
-    closed = list(Invoice.objects.filter(pk__in=invoice_ids).select_related("office", "cycle").defer("internal_note"))
+    stored = Invoice.objects.filter(pk__among=invoice_ids)
+    closed = list(stored.select_related("office", "cycle").defer("internal_note"))
     _settle([invoice for invoice in closed if invoice.total_cents == 0], now)
     _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)
     reach(FailPoint.RUN_MESSAGES_QUEUED)
@@ -111,7 +112,7 @@ def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
 def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
     """Aggregate the lines: one item per item type and unit price, nothing finer ever leaves."""
     rows = (
-        LineItem.objects.filter(invoice__in=[invoice.pk for invoice in invoices], live=True)
+        LineItem.objects.filter(invoice__among=[invoice.pk for invoice in invoices], live=True)
         .values_list("invoice", "item_type", "unit_price_cents")
         .annotate(quantity=Sum("quantity"))
         .order_by("invoice", "item_type", "unit_price_cents")

@@ -74,7 +74,7 @@ def _open_and_touching(cycle_ids: Sequence[int]) -> Q:
     """
     return (
         # Both sides of the join by id: without statistics (a first run) the planner would walk every draft there is.
-        Q(pk__in=cycle_ids, invoices__cycle__in=cycle_ids)
+        Q(pk__among=cycle_ids, invoices__cycle__among=cycle_ids)
         & Q(invoices__invoice_type=InvoiceType.MONTHLY, invoices__status=InvoiceStatus.DRAFT)
         & Q(invoices__closed_at__isnull=True)
         & Q(**{f"{_STARTS}__lt": F("end_at")})
@@ -99,7 +99,7 @@ def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime, patient:
 
 def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID | None, live_only: bool) -> int:
     late = (
-        Q(office__invoices__in=targets)
+        Q(office__invoices__among=targets)
         & Q(closed_at__isnull=False, office__activity_periods__id__gt=F("last_period_id"))
         & Q(**{f"{_STARTS}__lt": F("end_at")})
         & _ends_after_the_start()

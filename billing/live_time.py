@@ -19,7 +19,7 @@ from patients.models import ActivityPeriod
 
 def offices_with_gaps(office_ids: Iterable[UUID]) -> set[UUID]:
     """Return those of the offices that were canceled or inactive at some time."""
-    gaps = OfficeStatusChange.objects.filter(office__in=list(office_ids)).exclude(status__in=LIVE_STATUSES)
+    gaps = OfficeStatusChange.objects.filter(office__among=list(office_ids)).exclude(status__in=LIVE_STATUSES)
     return set(gaps.values_list("office", flat=True))
 
 

@@ -59,14 +59,15 @@ def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: d
     """
     reach(FailPoint.RUN_CHUNK_LOCKED)
     tally = Tally()
+    office_ids = [office.pk for office in offices]
     opened = open_missing_cycles(offices, as_of=as_of, actor=actor, now=now, prices=prices)
     tally.counts["cycles_opened"] += len(opened)
-    while due := _earliest_due(offices, as_of):
+    while due := _earliest_due(office_ids, as_of):
         tally.add(_close(due, actor=actor, now=now))
-    carried = _open_cycles().filter(office__in=offices, carried_over_at__isnull=True, start_at__lte=as_of)
-    to_carry_over = list(carried)
+    carried = _open_cycles().filter(office__among=office_ids, carried_over_at__isnull=True, start_at__lte=as_of)
+    to_carry_over = list(carried.only("office"))
     tally.counts["lines_added"] += insert_missing_charges(to_carry_over, now=now)
-    BillingCycle.objects.filter(pk__in=[cycle.pk for cycle in to_carry_over]).update(carried_over_at=now)
+    BillingCycle.objects.filter(pk__among=[cycle.pk for cycle in to_carry_over]).update(carried_over_at=now)
     return tally
 
 
@@ -76,15 +77,20 @@ def _open_cycles() -> QuerySet[BillingCycle]:
     return BillingCycle.objects.filter(~Exists(backfill), closed_at__isnull=True)
 
 
-def _earliest_due(offices: Sequence[Office], as_of: datetime) -> list[BillingCycle]:
+def _earliest_due(office_ids: Sequence[UUID], as_of: datetime) -> list[BillingCycle]:
     """Return the oldest ended and unclosed cycle of each office: months are closed one after the other."""
     earlier = _open_cycles().filter(office=OuterRef("office"), index__lt=OuterRef("index"))
-    return list(_open_cycles().filter(~Exists(earlier), office__in=offices, end_at__lte=as_of).select_related("office"))
+    return list(_open_cycles().filter(~Exists(earlier), office__among=office_ids, end_at__lte=as_of))
 
 
 def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tally:
     drafts = Invoice.objects.filter(
-        Q(cycle__in=cycles, invoice_type=InvoiceType.MONTHLY, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
+        Q(
+            cycle__among=[cycle.pk for cycle in cycles],
+            invoice_type=InvoiceType.MONTHLY,
+            status=InvoiceStatus.DRAFT,
+            closed_at__isnull=True,
+        )
     )
     invoice_of = dict(drafts.values_list("cycle", "pk"))
     # A cycle whose draft was canceled is waived: it closes without an invoice (decisions.md 5).

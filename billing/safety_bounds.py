@@ -59,10 +59,10 @@ def grown_suddenly(cycles: Sequence[BillingCycle], counts: dict[int, int]) -> li
     previous = {
         cycle.office_id: cycle
         for cycle in BillingCycle.objects.filter(
-            office__in=[cycle.office_id for cycle in cycles], closed_at__isnull=False
+            office__among=[cycle.office_id for cycle in cycles], closed_at__isnull=False
         ).order_by("index")
     }
-    closes = BillingCycle.objects.filter(office__in=previous, closed_at__isnull=False)
+    closes = BillingCycle.objects.filter(office__among=previous, closed_at__isnull=False)
     number = dict(closes.order_by().values_list("office").annotate(number=Count("pk")))
     return [
         cycle.office_id
@@ -74,10 +74,10 @@ def grown_suddenly(cycles: Sequence[BillingCycle], counts: dict[int, int]) -> li
 
 def _charged(cycles: Sequence[BillingCycle]) -> dict[int, Charged]:
     # Ids of invoices first: joined in, the planner would read every line there is (performance.md).
-    invoices = Invoice.objects.filter(cycle__in=[cycle.pk for cycle in cycles])
+    invoices = Invoice.objects.filter(cycle__among=[cycle.pk for cycle in cycles])
     cycle_of = dict(invoices.values_list("pk", "cycle"))
     rows = (
-        LineItem.objects.filter(invoice__in=list(cycle_of), live=True, item_type__in=PATIENT_TYPES)
+        LineItem.objects.filter(invoice__among=list(cycle_of), live=True, item_type__in=PATIENT_TYPES)
         .order_by()
         .values_list("invoice")
         .annotate(count=Count("pk"), lowest=Min("unit_price_cents"), highest=Max("unit_price_cents"))
@@ -94,7 +94,7 @@ def _billable_counts(cycles: Sequence[BillingCycle]) -> dict[int, int]:
 
 
 def _patients_by_cycle(cycles: Sequence[BillingCycle], has_a_period: Q) -> dict[int, int]:
-    rows = BillingCycle.objects.filter(Q(pk__in=[cycle.pk for cycle in cycles]) & has_a_period).order_by()
+    rows = BillingCycle.objects.filter(Q(pk__among=[cycle.pk for cycle in cycles]) & has_a_period).order_by()
     return dict(rows.values_list("pk").annotate(count=Count(_PATIENT, distinct=True)))
 
 

@@ -39,7 +39,7 @@ def lock_offices(office_ids: Iterable[UUID], *, skip_locked: bool = False) -> li
 
     Raises OfficeBusy, OfficeLockOutsideTransaction.
     """
-    return _locked(Office.objects.filter(pk__in=list(office_ids)).order_by("pk"), skip_locked=skip_locked)
+    return _locked(Office.objects.filter(pk__among=list(office_ids)).order_by("pk"), skip_locked=skip_locked)
 
 
 def _locked(offices: QuerySet[Office], *, skip_locked: bool = False) -> list[Office]:

@@ -67,13 +67,13 @@ def load_timelines(office_ids: Iterable[UUID]) -> dict[UUID, Timeline]:
     """Load the dated rows of these offices with four queries."""
     ids = list(office_ids)
     timelines: dict[UUID, Timeline] = defaultdict(Timeline)
-    for change in OfficeStatusChange.objects.filter(office__in=ids).order_by("effective_at"):
+    for change in OfficeStatusChange.objects.filter(office__among=ids).order_by("effective_at"):
         timelines[change.office_id].statuses.append((change.effective_at, OfficeStatus(change.status)))
-    for zone in OfficeZone.objects.filter(office__in=ids).order_by("effective_at"):
+    for zone in OfficeZone.objects.filter(office__among=ids).order_by("effective_at"):
         timelines[zone.office_id].zones.append((zone.effective_at, zone.timezone))
-    for plan in OfficePlan.objects.filter(office__in=ids).order_by("effective_at"):
+    for plan in OfficePlan.objects.filter(office__among=ids).order_by("effective_at"):
         timelines[plan.office_id].plans.append((plan.effective_at, plan.plan_id))
-    for override in PriceOverride.objects.filter(office__in=ids).order_by("created_at", "pk"):
+    for override in PriceOverride.objects.filter(office__among=ids).order_by("created_at", "pk"):
         timelines[override.office_id].overrides.append(override)
     return dict(timelines)
 
