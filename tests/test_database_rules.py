@@ -12,6 +12,7 @@ from django.db.models import CheckConstraint, UniqueConstraint
 from audit.models import StreamHead
 from billing.models import BillingCycle, Invoice, LineItem, OutboxMessage
 from offices.models import Plan
+from patients.identity_tokens import PatientToken
 from patients.models import Patient
 from tests.database_rows import NOW, Rows, again, change
 from tests.tampering import execute
@@ -54,6 +55,9 @@ BROKEN_BY = {
     "activity_period_one_open_per_patient": lambda r: again(r.open_period, activated_at=NOW),
     "activity_period_not_empty": lambda r: change(r.period, deactivated_at=r.period.activated_at),
     "patient_identity_record_number_once_per_office": lambda r: again(r.identity, patient=another_patient(r)),
+    "patient_token_kind_known": lambda r: PatientToken.objects.create(
+        patient_id=r.patient.pk, office_id=r.office.pk, kind="shoe_size", digest=uuid.uuid4(), key_id="k"
+    ),
     "reveal_grant_has_an_actor": lambda r: change(r.grant, actor=""),
     "reveal_grant_expires": lambda r: change(r.grant, expires_at=r.grant.granted_at),
     "api_key_scopes_known": lambda r: change(r.api_key, scopes="everything"),
@@ -173,6 +177,7 @@ TRIGGERS = {
 }
 ON_BOTH = {
     "invoice_frozen_after_close", "billing_cycle_terms_frozen", "outbox_payload_frozen",
+    "patient_tokens_go_with_the_identity",
     "invoice_kept_after_close", "billing_cycle_kept_after_close", "outbox_message_kept", "outbound_request_kept",
 }  # fmt: skip
 
