@@ -129,7 +129,9 @@ class _Run:
         """Bill a chunk at once; one by one where it cannot be had or does not go through."""
         try:
             left = set(office_ids) - self._transact(office_ids, skip_locked=True)
-        except (BoundBroken, NoPriceVersion, DatabaseFailure) as error:
+        except RunCapExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one office of the chunk did, each is tried alone now
             _raise_if_disconnected(error)
             left = set(office_ids)
         for office_id in sorted(left):
@@ -138,7 +140,8 @@ class _Run:
     def _transact(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> set[UUID]:
         """Bill the offices that can be locked, in one transaction; return their ids."""
         with transaction.atomic():
-            offices = lock_offices(office_ids, skip_locked=skip_locked)
+            locked = lock_offices(office_ids, skip_locked=skip_locked)
+            offices = [office for office in locked if office.parked_at is None]  # one may have been parked meanwhile
             tally = bill_chunk(offices, as_of=self.as_of, actor=self.actor, now=self.now, prices=self.prices)
             self._check_cap(tally)
             if self.dry_run:
@@ -148,7 +151,7 @@ class _Run:
         reach(FailPoint.RUN_CHUNK_COMMITTED)
         self.summary.tally.add(tally)
         self.done_meanwhile += 0 if tally.counts.total() else len(offices)
-        return {office.pk for office in offices}
+        return {office.pk for office in locked}
 
     def _bill_one(self, office_id: UUID) -> None:
         try:

@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 
 from audit.chain import Fact, record
 from billing import documents, expectations
-from billing.customers import CUSTOMER_CONTEXT, customer_document, look_from
+from billing.customers import CUSTOMER_CONTEXT, customer_document, look_from, opaque_document, queue_profile
 from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
 from billing.models import OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
@@ -24,6 +24,9 @@ class Superseded(Exception):
 def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
     """Create the customer once and remember it, encrypted. Raises what `perform` raises."""
     document = documents.read_customer(message.payload, expected_digest=message.payload_digest)
+    if document not in (opaque_document(message.office), customer_document(message.office)):
+        _overtaken(message, clock, actor=actor)
+        return
     write = Write(
         position=0,
         request=CreateCustomer(OwnId(document.office_id), ApprovedProfile(document.name, document.email)),
@@ -33,6 +36,17 @@ def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> Non
     )
     customer_id = perform(message, write, clock).object_id
     _remember(message, customer_id, clock, actor=actor)
+
+
+def _overtaken(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
+    """The mailbox or the profile changed since: take the customer a lost try has made, else let a new message ask."""
+    step = OutboxStep.objects.filter(message=message, first_sent_at__isnull=False).first()
+    found = (step.stripe_object_id or _look(message, step)) if step else None
+    if not found:
+        raise Superseded("what Stripe may know of the office changed before it was sent")
+    _remember(message, found, clock, actor=actor)
+    with transaction.atomic():
+        queue_profile(lock_office(message.office_id), now=clock())
 
 
 def deliver_profile(message: OutboxMessage, clock: Clock) -> None:

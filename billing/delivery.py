@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from django.db import Error as DatabaseFailure
@@ -9,6 +10,7 @@ from django.db import connection, transaction
 
 from billing import delivery_steps
 from billing.customer_delivery import Superseded, deliver_customer, deliver_profile
+from billing.customers import queue_customers
 from billing.delivery_steps import (
     Clock,
     LeaseLost,
@@ -27,7 +29,7 @@ from billing.payment_status import InvoiceDiffers, VersionChanged
 from billing.stripe_gateway.outbound_values import OutboundValueInvalid
 from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
-from offices.locking import OfficeBusy
+from offices.locking import OfficeBusy, lock_office
 
 logger = structlog.get_logger(__name__)
 
@@ -50,9 +52,17 @@ class DeliverySummary:
     counts: Counter[str] = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
 
+    @property
+    def not_authorized(self) -> bool:
+        """Whether Stripe did not accept our API key."""
+        return any(trouble.code == "not_authorized" for trouble in self.troubles)
 
-def deliver_due(*, clock: Clock, limit: int | None = None) -> DeliverySummary:
-    """Send what waits until nothing is due, or `limit` messages were taken; safe to run twice, and twice at once."""
+
+def deliver_due(*, clock: Clock, limit: int | None = None, until: datetime | None = None) -> DeliverySummary:
+    """Send what waits until nothing is due, `limit` messages were taken or it is `until`.
+
+    Safe to run twice, and twice at once. Stops when Stripe does not accept our key: the next message would fail too.
+    """
     summary = DeliverySummary()
     while limit is None or summary.counts["taken"] < limit:
         message = lease_next(clock())
@@ -60,6 +70,8 @@ def deliver_due(*, clock: Clock, limit: int | None = None) -> DeliverySummary:
             break
         summary.counts["taken"] += 1
         _deliver(message, clock, summary)
+        if summary.not_authorized or (until is not None and clock() >= until):
+            break
     return summary
 
 
@@ -76,7 +88,7 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
         summary.counts["lease_lost"] += 1
         return
     except Superseded:
-        delivery_steps.release(message, status=MessageStatus.DEAD, now=clock(), code="superseded")
+        _supersede(message, clock())
         summary.counts["superseded"] += 1
         return
     except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
@@ -85,12 +97,24 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
     except Exception as error:  # whatever it is, the message must not stay leased, and the others go on
         if isinstance(error, DatabaseFailure) and not connection.is_usable():
             raise
-        _park(message, error, clock, summary)
+        try:
+            _park(message, error, clock, summary)
+        except OfficeBusy as busy:
+            _try_later(message, busy, clock, summary)
         return
     delivery_steps.release(message, status=MessageStatus.DONE, now=clock())
     reach(FailPoint.DELIVERY_MESSAGE_DONE)
     summary.counts["delivered"] += 1
     summary.counts[f"{message.kind}s_delivered"] += 1
+
+
+def _supersede(message: OutboxMessage, now: datetime) -> None:
+    """Put the message away and let a new customer message say what holds now; profiles were queued by who approved."""
+    delivery_steps.release(message, status=MessageStatus.DEAD, now=now, code="superseded")
+    if message.kind == MessageKind.CUSTOMER:
+        with transaction.atomic():
+            lock_office(message.office_id)
+            queue_customers([message.office_id], actor=ACTOR, now=now)
 
 
 def _take(message: OutboxMessage, clock: Clock) -> None:

@@ -85,6 +85,11 @@ def list_invoices(customer_id: str, after: str | None) -> Expectation:
     return Expectation(Operation.LIST_INVOICES, {"customer": customer_id, **_after(after)})
 
 
+def list_invoice_lines(stripe_invoice_id: str, after: str | None) -> Expectation:
+    """The lines of one of our invoices."""
+    return Expectation(Operation.LIST_INVOICE_LINES, {"{invoice}": stripe_invoice_id, **_after(after)})
+
+
 def create_invoice_item(invoice: Invoice, item: LedgerItem, customer_id: str, stripe_invoice_id: str) -> Expectation:
     """One aggregate of the frozen lines, on the invoice that we made."""
     return Expectation(

@@ -28,6 +28,7 @@ from billing.stripe_gateway.outbound import (
     CreateInvoice,
     CreateInvoiceItem,
     FinalizeInvoice,
+    ListInvoiceLines,
     ListInvoices,
     RetrieveInvoice,
 )
@@ -42,6 +43,7 @@ from billing.stripe_gateway.outbound_values import (
     OwnId,
     StripeId,
 )
+from billing.stripe_gateway.replies import StripeReplyUnusable
 from offices.locking import lock_office
 from offices.models import OfficeStripeAccount
 
@@ -59,6 +61,9 @@ def deliver_invoice(message: OutboxMessage, clock: Clock, *, actor: str) -> None
         reply = perform(message, delivery.finalization(stripe_id), clock).reply
         seen = reply if isinstance(reply, InboundInvoice) else delivery.retrieve(stripe_id)
         _compare(seen, delivery)
+        if seen.status == InvoiceState.DRAFT:
+            # Finalized, says the status code, and draft, says the body: ask again before we believe either.
+            raise StripeReplyUnusable("still_draft", ambiguous=True)
     _record_sent(delivery, seen, clock, actor=actor)
 
 
@@ -140,8 +145,19 @@ class _Delivery:
             after = str(page.items[-1].id)
 
     def _look_for_line(self, stripe_id: str, item: DocumentItem) -> str | None:
-        lines = self.retrieve(stripe_id).lines
-        return next((str(line.id) for line in lines if _is(line, item)), None)
+        after: str | None = None
+        while True:
+            page = call_stripe(
+                ListInvoiceLines(StripeId(stripe_id), StripeId(after) if after else None),
+                expectation=expectations.list_invoice_lines(stripe_id, after),
+                message=self.message,
+            )
+            for line in page.items:
+                if _is(line, item):
+                    return str(line.id)
+            if not page.has_more or not page.items:
+                return None
+            after = str(page.items[-1].id)
 
     def _look_for_finalized(self, stripe_id: str) -> str | None:
         return None if self.retrieve(stripe_id).status == InvoiceState.DRAFT else stripe_id

@@ -7,6 +7,7 @@ allowed (late news of a paid invoice) changes nothing.
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
@@ -16,11 +17,13 @@ from billing.models import (
     HostedInvoicePage,
     Invoice,
     InvoiceStatus,
+    LineItem,
     Payment,
     PaymentStatus,
 )
 from billing.stripe_gateway.inbound import InboundInvoice, InboundPayment, InvoiceState
 from offices.audit_stream import office_stream
+from offices.locking import lock_offices
 from offices.models import Office
 
 _STATUS_OF = {
@@ -37,6 +40,7 @@ _TIMESTAMP_OF = {
     InvoiceStatus.CANCELED: "canceled_at",
 }
 
+_OFFICES_AT_ONCE = 500
 _STATE_FIELDS = ("status", "stripe_invoice_id", "due_at", "attempt_count", "version", "updated_at")
 
 
@@ -78,6 +82,9 @@ def apply(
         invoice.version += 1
         invoice.updated_at = now
         invoice.save(update_fields=[*_TIMESTAMP_OF.values(), *_STATE_FIELDS])
+    if invoice.status == InvoiceStatus.CANCELED:
+        # What it charged is owed no more, and may be charged again (decisions.md 15).
+        LineItem.objects.filter(invoice=invoice, live=True).update(live=False)
     _record_payments(invoice, seen, now)
     _record_hosted_page(invoice, seen, now)
     refresh_past_due([invoice.office_id], now=now)
@@ -160,8 +167,14 @@ def refresh_past_due(office_ids: list[UUID] | None = None, *, now: datetime) -> 
     changed = present.exclude(
         Q(since__isnull=True, past_due_since__isnull=True) | Q(since__isnull=False, past_due_since=Subquery(since))
     )
-    ids = list(changed.values_list("pk", flat=True))
-    return Office.objects.filter(pk__in=ids).update(past_due_since=Subquery(since))
+    ids, updated = list(changed.order_by("pk").values_list("pk", flat=True)), 0
+    for start in range(0, len(ids), _OFFICES_AT_ONCE):
+        with transaction.atomic():
+            # An office that somebody holds is left for the next time.
+            locked = lock_offices(ids[start : start + _OFFICES_AT_ONCE], skip_locked=True)
+            mine = Office.objects.filter(pk__in=[office.pk for office in locked])
+            updated += mine.update(past_due_since=Subquery(since))
+    return updated
 
 
 def _time(seconds: int | None) -> datetime | None:

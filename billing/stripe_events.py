@@ -8,8 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import structlog
+from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -45,6 +47,7 @@ class EventSummary:
     """What a drain of the inbox did, in counts."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    parked: list[UUID] = field(default_factory=list)
 
 
 def receive(envelope: EventEnvelope, *, now: datetime) -> None:
@@ -138,15 +141,9 @@ def _process(
     except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
         _note(events, getattr(error, "code", type(error).__name__), summary)
         return
-    except OutboundRefused as refused:
-        record_incident(
-            refused.refusal, call_site="stripe_events", actor=ACTOR, now=clock(), office_id=invoice.office_id
-        )
-        _settle(events, EventStatus.DEAD, clock(), summary)
-        return
-    except (InvoiceDiffers, StripeRefused) as error:
-        _park(invoice, error, clock())
-        _settle(events, EventStatus.DONE, clock(), summary)
+    except Exception as error:  # noqa: BLE001 - one odd object must not hold up the news of all the others
+        _raise_if_disconnected(error)
+        _stop(invoice, events, error, clock(), summary)
         return
     reach(FailPoint.EVENTS_APPLIED)
     _settle(events, EventStatus.DONE, clock(), summary)
@@ -167,10 +164,36 @@ def _apply(invoice: Invoice, seen: InboundInvoice, now: datetime) -> InvoiceStat
         )
 
 
+def _stop(
+    invoice: Invoice, events: Sequence[StripeEvent], error: Exception, now: datetime, summary: EventSummary
+) -> None:
+    """Park the office; what differs at Stripe is known now, anything else is tried again after a person looked."""
+    try:
+        _park(invoice, error, now)
+    except OfficeBusy:
+        _note(events, "office_busy", summary)
+        return
+    summary.parked.append(invoice.office_id)
+    if isinstance(error, InvoiceDiffers | StripeRefused):
+        _settle(events, EventStatus.DONE, now, summary)
+    else:
+        _note(events, ParkingCode.UNEXPECTED_ERROR, summary)
+
+
 def _park(invoice: Invoice, error: Exception, now: datetime) -> None:
-    code = ParkingCode.STRIPE_OBJECT_UNEXPECTED
-    incident = park_office(office_id=invoice.office_id, code=code, actor=ACTOR, now=now)
+    differs = isinstance(error, InvoiceDiffers | StripeRefused)
+    code = ParkingCode.STRIPE_OBJECT_UNEXPECTED if differs else ParkingCode.UNEXPECTED_ERROR
+    with transaction.atomic():
+        if isinstance(error, OutboundRefused):
+            record_incident(error.refusal, call_site="stripe_events", actor=ACTOR, now=now, office_id=invoice.office_id)
+        incident = park_office(office_id=invoice.office_id, code=code, actor=ACTOR, now=now)
     logger.error("event_parked_its_office", incident=incident, error=type(error))
+
+
+def _raise_if_disconnected(error: Exception) -> None:
+    """A lost connection to the database is nobody's fault: stop, and let the next drain go on."""
+    if isinstance(error, DatabaseFailure) and not connection.is_usable():
+        raise error
 
 
 def _settle(events: Iterable[StripeEvent], status: EventStatus, now: datetime, summary: EventSummary) -> None:

@@ -22,7 +22,6 @@ app.conf.update(
     task_reject_on_worker_lost=False,
     worker_prefetch_multiplier=1,
     timezone="UTC",
-    task_soft_time_limit=3300,
     task_time_limit=3540,
     # Longer than the longest task, so that Redis does not hand it out a second time.
     broker_transport_options={"visibility_timeout": 3600},

@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rich.console import Console
 from rich.progress import Progress
 
 from billing.money import to_text
+from offices.locking import OfficeBusy
 
 EXIT_DONE, EXIT_ATTENTION, EXIT_USAGE = 0, 1, 2
 
@@ -61,6 +63,9 @@ class Report:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2199  # beyond them it is a slip of the finger, and dates overflow
+
+
 class UsageError(CommandError):
     """Wrong arguments, a wrong header, a missing file: nothing was done."""
 
@@ -93,6 +98,9 @@ class ReportingCommand(BaseCommand):
         dry_run = bool(options.get("dry_run"))
         try:
             report = self.report(**options)
+        except (OfficeBusy, OperationalError) as error:
+            code = "office_busy" if isinstance(error, OfficeBusy) else "database_unavailable"
+            report = Report(problems=[Problem(code, "nothing was done; try again")], needs_attention=True)
         except UsageError as error:
             if options["json"]:
                 self._print_json(
@@ -153,6 +161,6 @@ def instant(text: str) -> datetime:
         parsed = parse_datetime(text)
     except ValueError:
         parsed = None
-    if parsed is None or timezone.is_naive(parsed):
+    if parsed is None or timezone.is_naive(parsed) or not EARLIEST_YEAR <= parsed.year <= LATEST_YEAR:
         raise UsageError(f"{text!r} is not an ISO 8601 time with zone, such as 2026-03-01T00:00:00Z")
     return parsed

@@ -334,7 +334,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='outboxmessage',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'customer')), fields=('office',), name='outbox_one_customer_message_per_office'),
+            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'customer'), models.Q(('status', 'dead'), _negated=True)), fields=('office',), name='outbox_one_customer_message_per_office'),
         ),
         migrations.AddConstraint(
             model_name='outboxmessage',

@@ -54,7 +54,9 @@ class OutboxMessage(models.Model):
                 fields=["invoice"], condition=Q(kind=MessageKind.INVOICE), name="outbox_one_message_per_invoice"
             ),
             models.UniqueConstraint(
-                fields=["office"], condition=Q(kind=MessageKind.CUSTOMER), name="outbox_one_customer_message_per_office"
+                fields=["office"],
+                condition=Q(kind=MessageKind.CUSTOMER) & ~Q(status=MessageStatus.DEAD),
+                name="outbox_one_customer_message_per_office",
             ),
             models.CheckConstraint(condition=Q(kind__in=MessageKind.values), name="outbox_kind_known"),
             models.CheckConstraint(condition=Q(status__in=MessageStatus.values), name="outbox_status_known"),

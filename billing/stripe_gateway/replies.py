@@ -92,6 +92,13 @@ def failure_of(status: int, error: ErrorSummary, *, write: bool, retry_after: in
     if status == 409 or status >= 500:
         code = "server_error" if status >= 500 else error.code or "conflict"
         return StripeUnavailable(code, ambiguous=write, http_status=status, retry_after=retry_after)
+    if status in {401, 403}:
+        # Our key, not this request: nothing was executed, and no office is to blame.
+        return StripeUnavailable("not_authorized", ambiguous=False, http_status=status)
+    return _refusal(status, error, write=write)
+
+
+def _refusal(status: int, error: ErrorSummary, *, write: bool) -> CallFailure:
     if status < 400:
         return StripeReplyUnusable("unexpected_status", ambiguous=write)
     if error.code == "resource_missing":

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from billing import delivery
-from billing.management.reporting import Problem, Report, ReportingCommand
+from billing.management.reporting import Problem, Report, ReportingCommand, UsageError
 
 COUNTS = (
     "taken",
@@ -32,6 +32,8 @@ class Command(ReportingCommand):
 
     def report(self, **options: Any) -> Report:
         """Drain the outbox once and report."""
+        if options["limit"] is not None and options["limit"] < 1:
+            raise UsageError("--limit takes a number from 1 on")
         if options["dry_run"]:
             summary = delivery.preview(clock=timezone.now)
         else:
@@ -49,6 +51,6 @@ class Command(ReportingCommand):
         return Report(
             counts={name: summary.counts[name] for name in COUNTS},
             problems=problems,
-            needs_attention=any(trouble.parked for trouble in summary.troubles),
+            needs_attention=summary.not_authorized or any(trouble.parked for trouble in summary.troubles),
             headline="Nothing waits to be delivered." if not summary.counts["taken"] else "Delivery:",
         )

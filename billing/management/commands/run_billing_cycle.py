@@ -26,7 +26,7 @@ class Command(ReportingCommand):
         try:
             with self.progress("Billing offices") as progress:
                 summary = run_due(
-                    as_of=instant(options["as_of"]) if options["as_of"] else now,
+                    as_of=instant(options["as_of"]) if options["as_of"] is not None else now,
                     actor="command:run_billing_cycle",
                     now=now,
                     office_reference=options["office"],

@@ -10,6 +10,8 @@ from billing.management.reporting import Problem, Report, ReportingCommand, Usag
 from billing.unparking import OfficeNotParked, ReasonMissing, unpark_office
 from offices.models import Office
 
+LONGEST_REASON = 200  # characters, as the column
+
 
 class Command(ReportingCommand):
     """`unpark_office REF --reason WHY [--dry-run] [--json]`."""
@@ -23,6 +25,8 @@ class Command(ReportingCommand):
 
     def report(self, **options: Any) -> Report:
         """Release the office."""
+        if len(options["reason"]) > LONGEST_REASON:
+            raise UsageError(f"--reason takes at most {LONGEST_REASON} characters")
         office = Office.objects.filter(reference=options["office"]).only("pk").first()
         if office is None:
             raise UsageError(f"there is no office with the reference {options['office']!r}")
@@ -36,4 +40,7 @@ class Command(ReportingCommand):
         except OfficeNotParked:
             problem = Problem("office_not_parked", "nothing to release", office=options["office"])
             return Report(counts={"offices_unparked": 0}, problems=[problem])
+        if not options["dry_run"] and Office.objects.filter(pk=office.pk, parked_at__isnull=False).exists():
+            problem = Problem("parked_again", "what parked it still holds", office=options["office"])
+            return Report(counts={"offices_unparked": 0}, problems=[problem], needs_attention=True)
         return Report(counts={"offices_unparked": 1}, headline="Released.")

@@ -3,8 +3,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from audit.chain import verify
-from billing.management.reporting import Problem, Report, ReportingCommand
+from audit.chain import is_known, verify
+from billing.management.reporting import Problem, Report, ReportingCommand, UsageError
 
 LARGEST_LIST = 100  # breaks printed; their number is always told
 
@@ -21,6 +21,9 @@ class Command(ReportingCommand):
 
     def report(self, **options: Any) -> Report:
         """Verify and report each break."""
+        unknown = [name for name in options["stream"] or [] if not is_known(name)]
+        if unknown:
+            raise UsageError("there is no such stream: " + ", ".join(unknown))
         entries, breaks = verify(options["stream"])
         return Report(
             counts={"entries": entries, "breaks": len(breaks)},
