@@ -56,14 +56,14 @@ def is_usable(address: str) -> bool:
 
 def send_alerts(*, now: datetime) -> AlertSweep:
     """Send what waits, oldest first, until all is sent or one fails; then pause, up to a quarter of an hour."""
-    if transaction.get_connection().in_atomic_block:
-        raise AlertsInTransaction("alerts go out after the commit")
     sent, address = 0, settings.ALERT_WEBHOOK_URL
     if not is_usable(address):
         if waiting := waiting_alerts():
             # The line is the alert then; it comes back with each sweep until a person deals with the incidents.
             logger.error("incidents_without_alert_address", count=waiting)
         return AlertSweep(sent, waiting)
+    if transaction.get_connection().in_atomic_block:
+        raise AlertsInTransaction("alerts go out after the commit")
     if not _is_paused():
         for incident in _waiting().order_by("at")[:_AT_ONCE]:
             if not _post(address, incident):

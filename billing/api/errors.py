@@ -13,7 +13,14 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_serializer
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ValidationError
+from rest_framework.exceptions import (
+    APIException,
+    ErrorDetail,
+    MethodNotAllowed,
+    NotFound,
+    UnsupportedMediaType,
+    ValidationError,
+)
 from rest_framework.response import Response
 
 from billing.activation import OfficeNotBillable, PatientNotFound, PeriodEmpty, PeriodsOverlap, TimeInFuture
@@ -76,6 +83,11 @@ class ApiExceptionHandler(ExceptionHandler):
             return NotFound()
         if isinstance(exc, RequestDataTooBig):
             return BodyTooLarge()
+        if isinstance(exc, UnsupportedMediaType):
+            # The library's own sentence repeats the type that was sent.
+            exc.detail = ErrorDetail("The body must be application/json.", code=exc.default_code)
+        if isinstance(exc, MethodNotAllowed):
+            exc.detail = ErrorDetail("This address does not know the method.", code=exc.default_code)
         if isinstance(exc, AmountMissing):
             return ValidationError({"amount": [ErrorDetail("This reason needs an amount.", code="required")]})
         if isinstance(exc, IdentityInvalid):
