@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.fail_points import FailPoint, reach
-from billing.models import BillingRun, ParkingCode, RunStatus
+from billing.models import BillingRun, ParkedOffice, ParkingCode, RunStatus
 from billing.parking import park_office
 from billing.payment_status import refresh_past_due
 from billing.run_chunk import Tally, bill_chunk, due_offices
@@ -34,6 +34,7 @@ logger = structlog.get_logger(__name__)
 CHUNK_SIZE = 500  # offices: large enough for set-based speed, small enough to commit within a second or two
 RETRYABLE = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout (reliability.md, "Retry")
 RETRIES = 5
+CAP_WINDOW = timedelta(hours=24)  # BILLING_RUN_CAP_CENTS bounds what is billed within a day
 
 Progress = Callable[[int, int], None]
 
@@ -90,6 +91,12 @@ def run_due(
     return run.finish(worked_on=done)
 
 
+def _billed_since(start: datetime, end: datetime) -> int:
+    """Return the cents that runs have billed in [start, end): the cap must not begin anew with every hourly run."""
+    amounts = BillingRun.objects.filter(started_at__gte=start, started_at__lt=end).values_list("billed", flat=True)
+    return sum(cents for billed in amounts for cents in json.loads(billed).values())
+
+
 def _in_scope(office_reference: str | None) -> int:
     """Return how many offices the run looks at."""
     offices = Office.objects.filter(parked_at__isnull=True)
@@ -116,12 +123,13 @@ class _Run:
         self.summary = RunSummary()
         self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
         self.prices = PriceBook()
-        self.offices_in_scope = 0
+        self.offices_in_scope = self.billed_lately = 0
         # Due when looked for, and done by another run by the time they were locked.
         self.done_meanwhile = 0
 
     def start(self, offices_in_scope: int) -> None:
         self.offices_in_scope = offices_in_scope
+        self.billed_lately = _billed_since(self.now - CAP_WINDOW, self.now)
         if not self.dry_run:
             self.row.save(force_insert=True)
 
@@ -180,7 +188,7 @@ class _Run:
                 return
 
     def _check_cap(self, tally: Tally) -> None:
-        billed = sum(self.summary.tally.billed.values()) + sum(tally.billed.values())
+        billed = self.billed_lately + sum(self.summary.tally.billed.values()) + sum(tally.billed.values())
         if billed > settings.BILLING_RUN_CAP_CENTS:
             raise RunCapExceeded("the run would bill more than BILLING_RUN_CAP_CENTS")
 
@@ -209,12 +217,22 @@ class _Run:
             )
         self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0) + self.done_meanwhile
         if not self.dry_run:
+            self._tell_of_parked()
             self._record(Tally())
             refresh_past_due(now=self.now)  # due dates go by without anybody doing anything
             status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE
             # How long it took is a measurement, not a rule: the one place that reads the clock.
             BillingRun.objects.filter(pk=self.row.pk).update(status=status, finished_at=timezone.now())
         return self.summary
+
+    def _tell_of_parked(self) -> None:
+        """Tell of offices that were billed and parked all the same, such as those nobody can mail an invoice to."""
+        told = {problem.office for problem in self.summary.problems}
+        parked = ParkedOffice.objects.filter(parked_at=self.now, unparked_at__isnull=True, office__parked_at=self.now)
+        for reference, code in parked.exclude(office__reference__in=told).values_list("office__reference", "code"):
+            self.summary.needs_attention = True
+            self.summary.tally.counts["offices_parked"] += 1
+            self.summary.problems.append(Problem(reference, code, "parked; look into it, then unpark_office"))
 
     def _record(self, tally: Tally) -> None:
         """Bring the run's row up to date, in the chunk's own transaction."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from billing.documents import CustomerDocument
 from billing.models import MessageKind, MessageStatus, OfficeProfile, OutboxMessage, ParkingCode
@@ -36,8 +37,9 @@ def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) 
     `send_invoice` needs an e-mail at Stripe: an office without one is parked, no address is invented
     (decisions.md 18).
     """
-    missing = Office.objects.filter(pk__among=office_ids, stripe_account__isnull=True).exclude(
-        outbox_messages__kind=MessageKind.CUSTOMER
+    standing = OutboxMessage.objects.filter(office=OuterRef("pk"), kind=MessageKind.CUSTOMER)
+    missing = Office.objects.filter(
+        ~Exists(standing.exclude(status=MessageStatus.DEAD)), pk__among=office_ids, stripe_account__isnull=True
     )
     profiles = {
         profile.office_id: profile for profile in OfficeProfile.objects.filter(office__in=missing, replaced_at=None)

@@ -18,7 +18,7 @@ from django.db.models import Model
 
 from audit.chain import Fact, record_many
 from audit.seal import PayloadValue
-from billing.office_terms import check_zone
+from billing.office_terms import after_activity, check_zone
 from offices.audit_stream import office_stream
 from offices.csv_rows import CsvRow, in_chunks, read_rows
 from offices.import_findings import (
@@ -224,7 +224,8 @@ class _OfficeImport:
             for name in columns:
                 setattr(office, name, getattr(row, name))
             self._writes.updated.append(office)
-        self._hold(office, row, terms, since=self._now)
+        since = after_activity(office.pk, self._now) if "status" in terms else self._now
+        self._hold(office, row, terms, since=since)
         if columns or terms:
             self._tell(office, "office.updated", row, columns | terms)
         return bool(columns or terms)

@@ -1,10 +1,11 @@
 """Change what holds for an office: status, zone, plan, anchor, price override. Takes effect with the next cycle."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import transaction
+from django.db.models import Max
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
@@ -12,6 +13,7 @@ from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, Plan, PriceOverride
 from offices.timeline import load_timelines
+from patients.models import ActivityPeriod
 
 
 class AnchorFixed(Exception):
@@ -31,9 +33,20 @@ def change_status(*, office_id: UUID, status: OfficeStatus, actor: str, now: dat
     office = lock_office(office_id)
     if load_timelines([office.pk])[office.pk].status_at(now) == status:
         return False
-    OfficeStatusChange.objects.update_or_create(office=office, effective_at=now, defaults={"status": status})
+    since = after_activity(office.pk, now)
+    OfficeStatusChange.objects.update_or_create(office=office, effective_at=since, defaults={"status": status})
     _tell(office, "office.status_changed", {"to": status}, actor, now)
     return True
+
+
+def after_activity(office_id: UUID, now: datetime) -> datetime:
+    """Return `now`, or the instant after the newest activation when one got the office's lock before us.
+
+    `now` was read before the lock was had; a status that begins before an activation that is charged already would
+    say that the office was not live then.
+    """
+    newest = ActivityPeriod.objects.filter(office=office_id).aggregate(newest=Max("activated_at"))["newest"]
+    return now if newest is None or newest < now else newest + timedelta(microseconds=1)
 
 
 @transaction.atomic

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from audit.chain import Fact, record_many
 from offices.audit_stream import office_stream
@@ -51,7 +52,9 @@ def import_patients(
     """
     survey = survey_file(path)
     with transaction.atomic():
-        work = _PatientImport(survey, _locked(survey.office_ids), now)
+        offices = _locked(survey.office_ids)
+        # Read under the locks: an end must not seem written down before a line that was made while we waited.
+        work = _PatientImport(survey, offices, now, recorded_at=max(now, timezone.now()))
         for chunk in in_chunks(read_rows(path, COLUMNS), _CHUNK_ROWS):
             work.take_in(chunk)
             progress(work.counts["rows"], survey.rows)
@@ -74,10 +77,10 @@ def _locked(office_ids: dict[str, UUID]) -> dict[str, UUID]:
 class _PatientImport:
     """One import in progress: what it found, what it did, and which rows wait for another row."""
 
-    def __init__(self, survey: Survey, offices: dict[str, UUID], now: datetime) -> None:
+    def __init__(self, survey: Survey, offices: dict[str, UUID], now: datetime, *, recorded_at: datetime) -> None:
         self.findings = Findings()
         self.counts: Counter[str] = Counter()
-        self._survey, self._offices, self._now = survey, offices, now
+        self._survey, self._offices, self._now, self._recorded_at = survey, offices, now, recorded_at
         self._waiting: set[int] = set()
         self._by_office: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -126,7 +129,7 @@ class _PatientImport:
         account, is_new = book.account(key)
         outcome = Outcome.UNCHANGED
         if row.number not in self._survey.without_say_on_end:
-            outcome = account.record(row.activated_at, row.deactivated_at, now=self._now)
+            outcome = account.record(row.activated_at, row.deactivated_at, now=self._recorded_at)
         if outcome is Outcome.WAITS:
             if not may_wait:
                 raise RowRejected(Cause("activated_at", ProblemCode.OVERLAPPING_PERIODS))

@@ -1,14 +1,11 @@
 """From a closed invoice to Stripe: once, complete, and only when the totals agree."""
 
-from datetime import timedelta
-
 import pytest
 
-from billing import delivery, fail_points, stripe_events
+from billing import fail_points, stripe_events
 from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
 from billing.delivery import deliver_due, preview
-from billing.delivery_steps import LEASE, LeaseLost, lease_next
 from billing.documents import digest
 from billing.fail_points import FailPoint
 from billing.models import (
@@ -21,10 +18,10 @@ from billing.models import (
     MessageStatus,
     OutboundRequest,
     OutboxMessage,
-    OutboxStep,
     ParkedOffice,
     ParkingCode,
 )
+from billing.parking import park_office
 from billing.unparking import unpark_office
 from offices.models import CollectionMethod, Office, OfficeStripeAccount
 from tests.billing.scenes import CLOSED_AT, TOTAL_CENTS, SharedClock, close_month, drain, ring
@@ -200,14 +197,17 @@ def assert_parked(invoice: Invoice, code: ParkingCode, kind: MessageKind = Messa
     return message
 
 
-def test_a_profile_that_changed_after_the_freeze_is_refused_by_the_guard(stripe, clock):
+def test_a_customer_message_that_was_overtaken_is_replaced_and_the_invoice_gets_through(stripe, clock, settings):
     invoice = close_month()
-    Office.objects.filter(pk=invoice.office_id).update(opaque_name="Office ZZZZ")
-    deliver_due(clock=clock)
+    settings.BILLING_FALLBACK_EMAIL = "other@vendor.example"
+    drain(clock)
 
-    message = assert_parked(invoice, ParkingCode.REQUEST_BLOCKED, MessageKind.CUSTOMER)
-    assert message.error_code == "value_not_expected"
-    assert stripe.requests == ()
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.SENT
+    customers = OutboxMessage.objects.filter(kind=MessageKind.CUSTOMER).order_by("created_at")
+    assert [(m.status, m.error_code) for m in customers] == [("dead", "superseded"), ("done", "")]
+    assert [customer["email"] for customer in stripe.objects("customer")] == ["other@vendor.example"]
+    assert not ParkedOffice.objects.exists()
 
 
 @pytest.mark.parametrize("with_digest", [False, True])
@@ -222,7 +222,8 @@ def test_a_tampered_document_is_refused_by_its_digest_or_by_the_ledger(stripe, c
     message.save()
     deliver_due(clock=clock)
 
-    assert_parked(invoice, ParkingCode.REQUEST_BLOCKED)
+    message = assert_parked(invoice, ParkingCode.REQUEST_BLOCKED)
+    assert message.error_code == ("value_not_expected" if with_digest else "document_unreadable")
     assert all(each["total"] == 0 and each["status"] == "draft" for each in stripe.objects("invoice"))
 
 
@@ -249,88 +250,29 @@ def test_a_tampered_price_of_a_line_never_becomes_payable(stripe, clock):
     assert {each["status"] for each in stripe.objects("invoice")} == {"draft"}
 
 
+def test_nothing_of_a_parked_office_leaves_until_it_is_released(stripe, clock):
+    invoice = close_month()
+    park_office(office_id=invoice.office_id, code=ParkingCode.UNEXPECTED_ERROR, actor=ACTOR, now=clock.at)
+    clock.forward(days=1)
+    assert deliver_due(clock=clock).counts == {}
+    assert stripe.requests == ()
+
+    unpark_office(office_id=invoice.office_id, reason="looked into", actor=ACTOR, now=clock.at)
+    drain(clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.SENT
+
+
 def test_one_poison_office_does_not_stop_the_others(stripe, clock):
     poisoned, healthy = close_month(), close_month()
-    Office.objects.filter(pk=poisoned.office_id).update(opaque_name="Office ZZZZ")
+    lift_rules("billing_outboxmessage")
+    OutboxMessage.objects.filter(invoice=poisoned).update(payload="{}")
     summary = deliver_due(clock=clock)
 
     assert summary.counts["parked"] == 1
     healthy.refresh_from_db()
     assert healthy.status == InvoiceStatus.SENT
-
-
-# --- Leases ---
-def test_an_expired_lease_is_taken_over_and_the_old_worker_writes_nothing_more(stripe, clock):
-    """The old worker stops right after Stripe's answer; meanwhile another one does it all; then the old one goes on."""
-    invoice = close_month()
-    deliver_due(clock=clock, limit=1)
-    taken_over = []
-
-    def stall(point: FailPoint) -> None:
-        if point == FailPoint.DELIVERY_STEP_SENT and not taken_over:
-            fail_points.install(None)
-            clock.forward(seconds=LEASE.total_seconds() + 1)
-            taken_over.append(deliver_due(clock=clock))
-            taken_over.append(books())
-
-    def books():
-        rows = OutboxMessage.objects.values_list(), OutboxStep.objects.values_list(), Invoice.objects.values_list()
-        return [sorted(map(repr, table)) for table in rows]
-
-    fail_points.install(stall)
-    summary = deliver_due(clock=clock)
-
-    assert taken_over[0].counts["invoices_delivered"] == 1
-    assert summary.counts == {"taken": 1, "lease_lost": 1}
-    assert books() == taken_over[1]
-    assert len(stripe.objects("invoice")) == 1
-    invoice.refresh_from_db()
-    assert invoice.status == InvoiceStatus.SENT
-    assert_invariants(stripe)
-
-
-def test_a_worker_whose_lease_is_lost_renews_no_key(stripe, clock):
-    """It looked, found nothing, and slept; the key it would renew may be the other worker's by now."""
-    close_month()
-    message = lease_next(clock())
-    step = OutboxStep.objects.create(
-        message=message, position=0, operation="create_customer", first_sent_at=clock(), answered_with_error=True
-    )
-    OutboxMessage.objects.filter(pk=message.pk).update(lease_token="12345678-1234-4234-8234-123456789012")
-
-    with pytest.raises(LeaseLost):
-        delivery._take(message, clock)
-
-    assert stripe.writes() == 0
-    assert OutboxStep.objects.get(pk=step.pk).key_version == 1
-
-
-def test_a_living_lease_is_nobody_elses(stripe, clock):
-    close_month()
-    message = lease_next(clock())
-    clock.forward(seconds=LEASE.total_seconds() - 1)
-
-    assert lease_next(clock()) is None
-    clock.forward(seconds=2)
-    again = lease_next(clock())
-
-    assert again.pk == message.pk
-    assert again.lease_token != message.lease_token
-    assert again.attempts == 2
-
-
-def test_back_off_doubles_to_an_hour_and_is_written_before_the_try(stripe, clock):
-    close_month()
-    pauses = []
-    for _ in range(14):
-        message = lease_next(clock())
-        stored = OutboxMessage.objects.get(pk=message.pk).next_attempt_at
-        pauses.append((stored - clock()).total_seconds())
-        clock.forward(seconds=max(LEASE.total_seconds(), pauses[-1]) + 1)
-
-    for attempt, pause in enumerate(pauses):
-        shortest = min(5 * 2**attempt, timedelta(hours=1).total_seconds())
-        assert shortest <= pause <= shortest * 1.25
 
 
 # --- Stripe's news is faster than our own commit ---
@@ -377,3 +319,26 @@ def test_a_frozen_payload_cannot_be_changed_at_all(clock):
     close_month()
     with pytest.raises(Exception, match="outbox_payload_frozen"):
         execute("UPDATE billing_outboxmessage SET payload = 'x'")
+
+
+def test_a_key_that_stripe_does_not_accept_parks_nobody_and_stops_the_drain(stripe, clock, settings):
+    close_month(), close_month()
+    settings.STRIPE_API_KEY = "sk_test_revoked"
+
+    summary = deliver_due(clock=clock)
+
+    assert summary.not_authorized
+    assert summary.counts["taken"] == 1
+    assert not ParkedOffice.objects.exists()
+
+
+def test_the_lines_of_an_invoice_that_was_voided_are_owed_no_more(stripe, clock):
+    invoice = close_month()
+    drain(clock)
+    stripe.dashboard.void(stripe.objects("invoice")[0]["id"])
+    ring(stripe, clock.at)
+    stripe_events.process_due(clock=clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.CANCELED
+    assert not LineItem.objects.filter(invoice=invoice, live=True).exists()

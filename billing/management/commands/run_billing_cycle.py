@@ -6,8 +6,10 @@ from typing import Any
 from django.utils import timezone
 
 from billing.billing_run import COUNTS, run_due
+from billing.billing_run import Problem as RunProblem
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError, instant
 from offices.locking import OfficeNotFound
+from offices.models import Office
 
 
 class Command(ReportingCommand):
@@ -36,6 +38,10 @@ class Command(ReportingCommand):
         except OfficeNotFound:
             raise UsageError(f"there is no office with the reference {options['office']!r}") from None
         counts = {name: summary.tally.counts[name] for name in COUNTS}
+        parked = Office.objects.filter(reference=options["office"], parked_at__isnull=False).exists()
+        if parked and not summary.problems:
+            summary.problems.append(RunProblem(options["office"], "office_parked", "look into it, then unpark_office"))
+            summary.needs_attention = True
         idle = not summary.problems and not any(value for name, value in counts.items() if name != "already_done")
         return Report(
             counts=counts,
