@@ -289,6 +289,16 @@ def test_the_seal_alone_stands_between_a_forger_and_a_clean_chain(tampering):
     assert verify() == (10, [])
 
 
+def test_one_entry_sealed_anew_with_a_leaked_key_breaks_the_chain_after_it(tampering):
+    entry = entries(tampering).get(seq=3)
+    entry.action = "z.forged"
+    entry.digest = chain._digest_of(entry)
+    entry.mac = seal.entry_mac(seal.writing_key()[1], entry.digest)
+    entry.save()
+
+    assert [(each.seq, each.code) for each in verify()[1]] == [(4, "chain_broken")]
+
+
 # --- Keys ---
 def test_after_a_rotation_the_old_key_still_verifies_and_the_new_one_writes(streams, settings):
     old = settings.AUDIT_KEYS[0]

@@ -2,12 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from billing.billing_run import run_due
@@ -122,3 +123,27 @@ def at_once(calls: Sequence[Callable[[], Any]], connections: int = 32) -> list[A
         thread.join(120)
         assert not thread.is_alive(), "a call does not come back"
     return results
+
+
+@contextmanager
+def held(lock: Callable[[], Any]) -> Iterator[None]:
+    """Keep what `lock` locks in the open transaction of another connection."""
+    holding, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                lock()
+                holding.set()
+                let_go.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert holding.wait(10)
+        yield
+    finally:
+        let_go.set()
+        thread.join(10)

@@ -121,6 +121,7 @@ def test_a_key_that_would_replay_an_error_is_renewed_after_the_look_and_this_is_
     stripe.script("POST /v1/invoices", [Fault.ERROR_BEFORE_COMMIT])
     drain(clock)
 
+    assert (clock.at - CLOSED_AT).total_seconds() < 60  # not only once the old key is forgotten
     assert step("create_invoice").key_version == 2
     assert step("create_customer").key_version == 1
     assert renewals() == ["create_invoice"]
@@ -212,7 +213,7 @@ def test_a_port_nobody_listens_on_is_tried_again(stripe, clock):
     assert_sent_once(stripe, invoice)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_faults_drawn_from_a_seed_double_and_lose_nothing(stripe, clock, seed):
     invoices = [close_month() for _ in range(3)]
     faults = Faults.everything(seed, 0.4)

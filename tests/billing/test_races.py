@@ -4,13 +4,14 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from billing import fail_points, stripe_events
 from billing.activation import ActivationResult, activate_patient, deactivate_patient
 from billing.billing_run import run_due
 from billing.charges import Charge, SetupFeeAlreadyCharged, charge_office
 from billing.delivery import deliver_due
+from billing.delivery_steps import lease_next
 from billing.fail_points import FailPoint
 from billing.models import (
     ChargeReason,
@@ -24,9 +25,20 @@ from billing.models import (
 )
 from offices import locking
 from offices.locking import OfficeBusy, lock_office
-from offices.models import OfficeStripeAccount
+from offices.models import Office, OfficeStripeAccount
 from patients.models import ActivityPeriod
-from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, at_once, delivered, due_office, ring
+from sandbox.stripe_standin import Fault
+from tests.billing.scenes import (
+    CLOSED_AT,
+    OPENED_AT,
+    SharedClock,
+    at_once,
+    close_month,
+    delivered,
+    due_office,
+    held,
+    ring,
+)
 from tests.builders import ACTOR, make_office, make_patient, utc
 from tests.invariants import assert_invariants
 
@@ -209,6 +221,7 @@ def test_eight_deliveries_at_once_write_no_more_than_one_would(stripe):
     at_once([lambda: deliver_due(clock=clock)] * 8)
     deliver_due(clock=clock)
 
+    assert set(OutboxMessage.objects.values_list("attempts", flat=True)) == {1}  # none was taken from another worker
     assert stripe.writes() == 6 * (1 + 4)  # the customer; create, two items, finalize
     assert_invariants(stripe)
 
@@ -249,53 +262,66 @@ def test_a_storm_of_events_with_two_processors_ends_where_stripe_is(stripe):
     assert_invariants(stripe)
 
 
-@pytest.fixture
-def held_office():
-    """An office whose row another transaction holds until the test is over."""
-    office = due_office()
-    holding, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                lock_office(office.pk)
-                holding.set()
-                let_go.wait(30)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    holding.wait(10)
-    office.let_go = lambda: (let_go.set(), thread.join(10))
-    yield office
-    office.let_go()
+@postgresql
+def test_processors_at_once_claim_each_event_once(stripe):
+    clock = SharedClock(CLOSED_AT, stripe)
+    _, stripe_id = delivered(stripe, clock)
+    for _ in range(6):
+        stripe.dashboard.decline(stripe_id)
+        ring(stripe, clock.at)
+        at_once([lambda: stripe_events.process_due(clock=clock)] * 6)
+    assert set(StripeEvent.objects.values_list("attempts", flat=True)) == {1}
 
 
 @postgresql
-def test_an_office_that_cannot_be_had_in_three_seconds_is_busy(held_office):
-    patient = make_patient(held_office)
+def test_a_message_that_another_worker_is_just_taking_is_passed_over():
+    taken, other = close_month(), close_month()
+    OutboxMessage.objects.filter(kind="customer", office=other.office).update(next_attempt_at=CLOSED_AT)
+    row = OutboxMessage.objects.select_for_update().filter(kind="customer", office=taken.office)
+
+    with held(lambda: list(row)):
+        leased = lease_next(CLOSED_AT)
+        assert leased.office_id == other.office_id
+        assert lease_next(CLOSED_AT) is None
+    assert lease_next(CLOSED_AT).office_id == taken.office_id
+
+
+@postgresql
+def test_events_that_another_processor_is_just_claiming_are_passed_over(stripe):
+    clock = SharedClock(CLOSED_AT, stripe)
+    delivered(stripe, clock)
+    ring(stripe, clock.at)
+
+    with held(lambda: list(StripeEvent.objects.select_for_update())):
+        assert stripe_events.process_due(clock=clock).counts == {}
+    assert stripe_events.process_due(clock=clock).counts["done"] > 0
+
+
+@postgresql
+def test_an_office_that_cannot_be_had_in_three_seconds_is_busy():
+    office = make_office()
+    patient = make_patient(office)
     assert locking.LOCK_TIMEOUT == "3s"
 
-    with pytest.raises(OfficeBusy):
-        activate_patient(office_id=held_office.pk, patient_id=patient.pk, actor=ACTOR, now=OPENED_AT)
+    with held(lambda: lock_office(office.pk)), pytest.raises(OfficeBusy):
+        activate_patient(office_id=office.pk, patient_id=patient.pk, actor=ACTOR, now=OPENED_AT)
 
     assert not ActivityPeriod.objects.filter(patient=patient).exists()
 
 
 @postgresql
-def test_the_run_leaves_a_busy_office_for_the_next_run_and_bills_the_others(held_office, monkeypatch):
+def test_the_run_leaves_a_busy_office_for_the_next_run_and_bills_the_others(monkeypatch):
     monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
-    other = due_office()
+    busy, other = due_office(), due_office()
 
-    summary = run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
+    with held(lambda: lock_office(busy.pk)):
+        summary = run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
 
-    assert [(problem.office, problem.code) for problem in summary.problems] == [(held_office.reference, "office_busy")]
+    assert [(problem.office, problem.code) for problem in summary.problems] == [(busy.reference, "office_busy")]
     assert not summary.needs_attention
-    assert Invoice.objects.filter(office=other, closed_at__isnull=False).count() == 1
-    held_office.let_go()
+    assert list(Invoice.objects.filter(closed_at__isnull=False).values_list("office", flat=True)) == [other.pk]
     run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
-    assert Invoice.objects.filter(office=held_office, closed_at__isnull=False).count() == 1
+    assert Invoice.objects.filter(office=busy, closed_at__isnull=False).count() == 1
     assert_invariants()
 
 
@@ -303,28 +329,59 @@ def test_the_run_leaves_a_busy_office_for_the_next_run_and_bills_the_others(held
 def test_a_busy_office_lets_its_message_wait_instead_of_parking_it(stripe, monkeypatch):
     monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
     clock = SharedClock(CLOSED_AT, stripe)
-    office = due_office()
-    run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
-    held, let_go = threading.Event(), threading.Event()
+    invoice = close_month()
 
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                lock_office(office.pk)
-                held.set()
-                let_go.wait(30)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    summary = deliver_due(clock=clock)
-    let_go.set()
-    thread.join(10)
+    with held(lambda: lock_office(invoice.office_id)):
+        summary = deliver_due(clock=clock)
 
     assert [(trouble.code, trouble.parked) for trouble in summary.troubles] == [("office_busy", False)]
     clock.forward(minutes=10)
     deliver_due(clock=clock)
     assert len(stripe.objects("customer")) == len(stripe.objects("invoice")) == 1
     assert_invariants(stripe)
+
+
+@postgresql
+def test_a_busy_office_lets_its_events_wait(stripe, monkeypatch):
+    monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
+    clock = SharedClock(CLOSED_AT, stripe)
+    invoice, stripe_id = delivered(stripe, clock)
+    stripe.dashboard.pay_invoice(stripe_id)
+    ring(stripe, clock.at)
+
+    with held(lambda: lock_office(invoice.office_id)):
+        assert stripe_events.process_due(clock=clock).counts["retry_later"] > 0
+    clock.forward(minutes=1)
+    stripe_events.process_due(clock=clock)
+
+    invoice.refresh_from_db()
+    assert invoice.status == InvoiceStatus.PAID
+
+
+@postgresql
+@pytest.mark.parametrize("worker", ["delivery", "events"])
+def test_a_doubtful_office_that_is_busy_too_does_not_stop_the_others(stripe, monkeypatch, worker):
+    """It cannot be parked now: its message or event waits, and what comes after it is done."""
+    monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
+    clock = SharedClock(CLOSED_AT, stripe)
+    if worker == "delivery":
+        doubtful, other = close_month(), close_month()
+        stripe.script("POST /v1/invoices", [Fault.UNAVAILABLE] * 2)
+        deliver_due(clock=clock)  # as far as the customers
+        clock.forward(minutes=5)
+        stripe.dashboard.delete_customer(OfficeStripeAccount.objects.get(office=doubtful.office).customer_id)
+        work = deliver_due
+    else:
+        (doubtful, doubtful_id), (other, other_id) = delivered(stripe, clock), delivered(stripe, clock)
+        stripe.dashboard.pay_invoice(other_id)
+        ring(stripe, clock.at)
+        stripe.dashboard.forget("invoice", doubtful_id)
+        work = stripe_events.process_due
+
+    with held(lambda: lock_office(doubtful.office_id)):
+        work(clock=clock)
+    other.refresh_from_db()
+    assert other.status == (InvoiceStatus.SENT if worker == "delivery" else InvoiceStatus.PAID)
+    clock.forward(hours=1)
+    work(clock=clock)
+    assert Office.objects.get(pk=doubtful.office_id).parked_at == clock.at

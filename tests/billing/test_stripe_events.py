@@ -100,7 +100,7 @@ def test_many_events_of_one_invoice_cost_one_fetch(stripe, clock, sent):
     assert fetches(stripe) == asked + 1
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_events_in_any_order_and_in_any_portions_end_where_stripe_is(stripe, clock, seed):
     source = random.Random(seed)
     ours = [delivered(stripe, clock) for _ in range(3)]
