@@ -464,6 +464,7 @@ def test_the_documented_counts_are_the_ones_printed(run, tmp_path):
         "import_patients": [tmp_path / "patients.csv"],
         "unpark_office": [office, "--reason", "looked into"],
         "create_api_key": ["--office", office, "--name", "portal"],
+        "approve_office_profile": [office, "--by", "jo", "--name", "Spine Center", "--email", "billing@spine.example"],
         "erase_patient_identity": [make_patient(make_office()).pk, "--by", "jo"],
         "dispose_incident": [uuid4(), "--finding", "drill", "--by", "jo"],
         "evidence_report": ["--month", f"{timezone.now():%Y-%m}"],
