@@ -77,6 +77,10 @@ def _add_terms(offices: list[Office], numbers: range, plan: Plan) -> None:
         for number, office in numbered
     )
     OfficePlan.objects.bulk_create(OfficePlan(office=office, plan=plan, effective_at=BEGINNING) for office in offices)
+    _add_what_some_have(numbered)
+
+
+def _add_what_some_have(numbered: list[tuple[int, Office]]) -> None:
     PriceOverride.objects.bulk_create(
         PriceOverride(
             office=office,
