@@ -102,7 +102,7 @@ def recognisable(identity: Identity) -> Iterator[Recognisable]:
     if identity.date_of_birth is not None:
         yield Recognisable(TokenKind.DATE_OF_BIRTH, identity.date_of_birth.isoformat())
     if "@" in identity.email:
-        yield Recognisable(TokenKind.EMAIL, joined(identity.email))
+        yield Recognisable(TokenKind.EMAIL, word_key(joined(identity.email)))
     if (phone := phone_key(_digits_of(identity.phone))) is not None:
         yield Recognisable(TokenKind.PHONE, phone)
     if number := joined(identity.external_id):

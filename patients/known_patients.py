@@ -21,16 +21,22 @@ from patients.identity_tokens import (
     is_telling_number,
     phone_key,
 )
+from patients.models import Patient
 from patients.text_normalization import Tokens, digit_sequence, folded, readings, token_sequences, turned, word_key
 
 # The weaker code: the last name alone. A text that has the full name too gets the stronger one as well.
 LAST_NAME_CODE = f"patient_{TokenKind.LAST_NAME.value}"
 
+REFERENCE_CODE = "patient_reference"
+
 _DIGESTS_PER_QUERY = 1_000
 _WORDS_IN_A_NAME, _PARTS_OF_A_NUMBER, _PARTS_OF_AN_EMAIL = 6, 5, 10
 _BETWEEN_NAMES = 2  # words: a middle name, a title
-_SHORTEST_GLUED_NAME = 6  # letters of first and last name written as one word; shorter ones are words by themselves
+# Letters of first and last name written as one word; shorter ones are words by themselves, longer ones are no names.
+_SHORTEST_GLUED_NAME, _LONGEST_GLUED_NAME = 6, 24
+_SHORTEST_GLUED_EMAIL = 8
 _LONGEST_VALUE = 120
+_REFERENCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}(?![0-9a-f])")
 _AT = re.compile(r"@|\bat\b")
 _EMAIL_WORDS = frozenset({"at", "dot", "punkt", "period"})
 # Beside such a word even a short number is a record number.
@@ -51,7 +57,14 @@ def matches(office_id: UUID, text: str) -> tuple[str, ...]:
         asked = dict(some)
         rows = PatientToken.objects.filter(office_id=office_id, digest__in=list(asked)).values_list("digest", "kind")
         found |= {TokenKind(kind) for digest, kind in rows.distinct() if kind in asked[digest.hex]}
-    return tuple(sorted({_code(kind) for kind in found}))
+    codes = {_code(kind) for kind in found}
+    return tuple(sorted(codes | {REFERENCE_CODE} if _has_reference(office_id, text) else codes))
+
+
+def _has_reference(office_id: UUID, text: str) -> bool:
+    """Return whether the text holds the reference of an account: random, and still not for anybody else to see."""
+    written = {UUID(found) for reading in readings(text) for found in _REFERENCE.findall(reading)}
+    return bool(written) and Patient.objects.filter(office_id=office_id, pk__in=written).exists()
 
 
 def _code(kind: TokenKind) -> str:
@@ -69,11 +82,12 @@ def _values(text: str) -> Iterator[Recognisable]:
 
 
 def _values_in(reading: str) -> Iterator[Recognisable]:
-    for day in dates_in(reading):
+    sequences = token_sequences(reading)
+    for day in dates_in(reading).union(*(dates_in(" ".join(words)) for words in sequences)):
         yield Recognisable(TokenKind.DATE_OF_BIRTH, day.isoformat())
     yield from _phones(digit_sequence(reading))
     may_hold_email = _AT.search(reading) is not None
-    for words in token_sequences(reading):
+    for words in sequences:
         yield from _names(words)
         yield from _record_numbers(words)
         if may_hold_email:
@@ -96,7 +110,7 @@ def _as_names(words: Tokens) -> Iterator[Recognisable]:
     yield Recognisable(TokenKind.LAST_NAME, key)
     # Written as one word, the place between first and last name is unknown.
     parts = words if len(words) > 1 else tuple(words[0])
-    if len(words) > 1 or len(key) >= _SHORTEST_GLUED_NAME or not key.isascii():
+    if len(words) > 1 or _SHORTEST_GLUED_NAME <= len(key) <= _LONGEST_GLUED_NAME or not key.isascii():
         for place in range(len(parts)):
             yield Recognisable(TokenKind.FULL_NAME, word_key("".join(parts[place:] + parts[:place])))
 
@@ -114,8 +128,9 @@ def _record_numbers(words: Tokens) -> Iterator[Recognisable]:
 def _emails(words: Tokens) -> Iterator[Recognisable]:
     bare = tuple(word for word in words if word not in _EMAIL_WORDS)
     for length, email in _grams(bare, _PARTS_OF_AN_EMAIL):
-        if length > 2:  # mailbox, domain, top level
-            yield Recognisable(TokenKind.EMAIL, email)
+        # Mailbox, domain, top level; or all of it spelt out letter by letter, which is one word by now.
+        if length > 2 or len(email) >= _SHORTEST_GLUED_EMAIL:
+            yield Recognisable(TokenKind.EMAIL, word_key(email))
 
 
 def _phones(runs: Tokens) -> Iterator[Recognisable]:

@@ -55,6 +55,7 @@ _COUNTED = {
 _BLANKS = dict.fromkeys((0x115F, 0x1160, 0x3164, 0xFFA0), None)  # letters that show nothing
 
 _TOKEN = re.compile(r"[^\W_]+")
+_POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s\b")
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _SYMBOLS = str.maketrans("@$!|\u20ac+", "asiiet")  # read as letters when they stand in a word
 _SYMBOL_IN_A_WORD = re.compile(r"(?<=\w)[@$!|\u20ac+]|[@$!|\u20ac+](?=\w)")
@@ -95,6 +96,7 @@ def turned(reading: str) -> tuple[str, ...]:
 
 def token_sequences(reading: str) -> tuple[Tokens, ...]:
     """Cut a reading into words; again into letters and digits apart, with spaced letters joined, with symbols read."""
+    reading = _POSSESSIVE.sub("", reading)
     words = tuple(_TOKEN.findall(reading))
     found: dict[Tokens, None] = {words: None, _joined_singles(words): None, tuple(_RUN.findall(reading)): None}
     if _SYMBOL_IN_A_WORD.search(reading):
