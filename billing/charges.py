@@ -6,8 +6,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from audit.chain import Fact, record
+from audit.chain import Fact, record_many
 from billing.invoicing import close_invoices
+from billing.minimization.detector import advise
 from billing.models import ChargeReason, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
@@ -31,13 +32,25 @@ class AmountMissing(Exception):
     """Only the setup fee has an amount of its own, on the plan; every other reason needs one."""
 
 
+class NoteLooksLikePatientData(ValueError):
+    """Write the note without the patient, or say why it stands. Carries codes only, never a part of the note."""
+
+    def __init__(self, codes: tuple[str, ...]) -> None:
+        super().__init__("the note looks like patient data")
+        self.codes = codes
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What to charge: a reason of the catalogue, cents (None: the plan's setup fee), and staff's own note."""
+    """What to charge: a reason of the catalogue, cents (None: the plan's setup fee), and staff's own note.
+
+    `override_reason` says why a note stands that looks like patient data; it is kept sealed with the note.
+    """
 
     reason: ChargeReason
     amount_cents: int | None = None
     note: str = ""
+    override_reason: str = ""
 
 
 @transaction.atomic
@@ -45,11 +58,13 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
     """Make an invoice of one line, close it and queue it at once; return it.
 
     An amount of 0 is settled here as paid, with nothing sent. The note stays inside. Raises OfficeTrialing,
-    OfficeClosed, SetupFeeAlreadyCharged, AmountMissing, and the office lock's OfficeNotFound and OfficeBusy.
+    OfficeClosed, SetupFeeAlreadyCharged, AmountMissing, NoteLooksLikePatientData, and the office lock's OfficeNotFound
+    and OfficeBusy.
     """
     office = lock_office(office_id)
     timeline = load_timelines([office.pk])[office.pk]
     _check_status(timeline.status_at(now), charge)
+    overridden = _check_note(office, charge)
     is_setup_fee = charge.reason == ChargeReason.SETUP_FEE
     if is_setup_fee and _has_setup_fee(office):
         raise SetupFeeAlreadyCharged("the office already has a setup fee")
@@ -58,7 +73,7 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
         invoice_type=InvoiceType.SETUP_FEE if is_setup_fee else InvoiceType.ONE_OFF,
         currency=office.currency,
         charge_reason=charge.reason,
-        internal_note=charge.note,
+        internal_note=_kept_note(charge) if overridden else charge.note,
         created_at=now,
         updated_at=now,
     )
@@ -68,10 +83,7 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
         unit_price_cents=_amount(charge, timeline, now),
         created_at=now,
     )
-    fact = Fact(
-        office_stream(office.reference), "charge.created", {"invoice": str(invoice.pk), "reason": charge.reason}
-    )
-    record(fact, actor=actor, now=now)
+    record_many(_facts(office, invoice, overridden), actor=actor, now=now)
     close_invoices([invoice.pk], actor=actor, now=now)
     invoice.refresh_from_db()
     return invoice
@@ -82,6 +94,29 @@ def _check_status(status: OfficeStatus, charge: Charge) -> None:
         raise OfficeTrialing("the office is trialing: nothing is charged yet")
     if charge.reason == ChargeReason.SETUP_FEE and status not in LIVE_STATUSES:
         raise OfficeClosed("the office is canceled or inactive: no setup fee")
+
+
+def _check_note(office: Office, charge: Charge) -> tuple[str, ...]:
+    """Return what speaks against the note and is overridden by a reason; raise without one."""
+    if not charge.note:
+        return ()
+    codes = advise(office.pk, charge.note, field="internal_note").codes
+    if codes and not charge.override_reason.strip():
+        raise NoteLooksLikePatientData(codes)
+    return codes
+
+
+def _kept_note(charge: Charge) -> str:
+    """Return the note with the reason why it stands: both are staff's words, so both are sealed, none is audited."""
+    return f"{charge.note}\n\n[override: {charge.override_reason.strip()}]"
+
+
+def _facts(office: Office, invoice: Invoice, overridden: tuple[str, ...]) -> list[Fact]:
+    stream, about = office_stream(office.reference), str(invoice.pk)
+    facts = [Fact(stream, "charge.created", {"invoice": about, "reason": invoice.charge_reason})]
+    if overridden:
+        facts.append(Fact(stream, "note.advice_overridden", {"invoice": about, "codes": ",".join(overridden)}))
+    return facts
 
 
 def _has_setup_fee(office: Office) -> bool:

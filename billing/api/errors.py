@@ -25,7 +25,13 @@ from rest_framework.response import Response
 
 from billing.activation import OfficeNotBillable, PatientNotFound, PeriodEmpty, PeriodsOverlap, TimeInFuture
 from billing.api.parsing import BodyTooLarge, LengthRequired
-from billing.charges import AmountMissing, OfficeClosed, OfficeTrialing, SetupFeeAlreadyCharged
+from billing.charges import (
+    AmountMissing,
+    NoteLooksLikePatientData,
+    OfficeClosed,
+    OfficeTrialing,
+    SetupFeeAlreadyCharged,
+)
 from billing.monthly_invoice import NoOpenInvoice
 from offices.import_findings import MESSAGES
 from offices.locking import OfficeBusy, OfficeNotFound
@@ -51,6 +57,10 @@ REFUSALS: dict[type[Exception], Refusal] = {
     OfficeTrialing: Refusal("office_trialing", "The office is in its trial: nothing is charged yet."),
     OfficeClosed: Refusal("office_closed", "The office is canceled or inactive: it gets no setup fee."),
     SetupFeeAlreadyCharged: Refusal("setup_fee_already_charged", "The office already has a setup fee."),
+    NoteLooksLikePatientData: Refusal(
+        "note_looks_like_patient_data",
+        "The note looks like patient data: write it without, or say in `note_override_reason` why it stands.",
+    ),
     PeriodsOverlap: Refusal("periods_overlap", "The patient account was already active at that time."),
     PeriodEmpty: Refusal("period_empty", "The deactivation must be later than the activation."),
     TimeInFuture: Refusal("time_in_future", "Activity is recorded when it has begun or ended, never ahead of time."),

@@ -14,7 +14,8 @@ from billing.charges import Charge
 from billing.models import ChargeReason, InvoiceStatus, InvoiceType, ItemType
 
 NOTE_LENGTH = 2000
-_CHARGE_FIELDS = ("reason", "amount", "note")
+OVERRIDE_LENGTH = 200
+_CHARGE_FIELDS = ("reason", "amount", "note", "note_override_reason")
 
 OFFICE = "5f0c3a52-9d0e-4a57-8a53-6f0d4c1a2b3c"  # made up, like every id in an example
 INVOICE = "0b9a6c1e-7d42-4c1b-9f0e-2a8d5c3e4f10"
@@ -145,6 +146,12 @@ class ChargeFields(StrictSerializer):
     reason = Choice(ChargeReason.choices)
     amount = Amount(required=False, allow_null=True, help_text="Needed unless the plan's own setup fee is charged.")
     note = Text(required=False, allow_blank=True, max_length=NOTE_LENGTH, help_text="Internal; stored encrypted.")
+    note_override_reason = Text(
+        required=False,
+        allow_blank=True,
+        max_length=OVERRIDE_LENGTH,
+        help_text="Why a note stands that looks like patient data. Stored with it; that it was given is audited.",
+    )
 
 
 @extend_schema_serializer(
@@ -186,7 +193,12 @@ class NewInvoiceSerializer(ChargeFields):
 
 def charge_of(body: Mapping[str, Any]) -> Charge:
     """Return the charge that a validated body asks for."""
-    return Charge(ChargeReason(body["reason"]), amount_cents=body.get("amount"), note=body.get("note", ""))
+    return Charge(
+        ChargeReason(body["reason"]),
+        amount_cents=body.get("amount"),
+        note=body.get("note", ""),
+        override_reason=body.get("note_override_reason", ""),
+    )
 
 
 def _refuse(messages: Mapping[str, str], *, code: str = "invalid") -> None:

@@ -26,7 +26,13 @@ from billing.api.invoice_contract import (
 from billing.api.invoice_rows import Rows, invoice_detail, invoice_rows, payment_row
 from billing.api.pagination import NewestFirst
 from billing.api.viewset import OfficeViewSet
-from billing.charges import OfficeClosed, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
+from billing.charges import (
+    NoteLooksLikePatientData,
+    OfficeClosed,
+    OfficeTrialing,
+    SetupFeeAlreadyCharged,
+    charge_office,
+)
 from billing.models import InvoiceType, Scope
 from billing.monthly_invoice import NoOpenInvoice, ensure_open_invoice
 from offices.timeline import NoPriceVersion
@@ -59,6 +65,7 @@ class InvoiceViewSet(OfficeViewSet):
                 OfficeTrialing,
                 OfficeClosed,
                 SetupFeeAlreadyCharged,
+                NoteLooksLikePatientData,
             ),
         },
     )
@@ -135,7 +142,7 @@ class ChargeViewSet(OfficeViewSet):
         request=OneOffSerializer,
         responses={
             201: InvoiceDetailSerializer,
-            **conflicts(OfficeTrialing, OfficeClosed, SetupFeeAlreadyCharged),
+            **conflicts(OfficeTrialing, OfficeClosed, SetupFeeAlreadyCharged, NoteLooksLikePatientData),
         },
     )
     def one_off(self, request: Request) -> Response:  # noqa: ARG002

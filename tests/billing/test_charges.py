@@ -1,10 +1,14 @@
 """Setup fee and one-offs: an invoice of their own, closed and queued at once (product.md rule 7)."""
 
+import json
+
 import pytest
 
+from audit.models import AuditEntry
 from billing.charges import (
     AmountMissing,
     Charge,
+    NoteLooksLikePatientData,
     OfficeClosed,
     OfficeTrialing,
     SetupFeeAlreadyCharged,
@@ -83,3 +87,38 @@ def test_a_canceled_office_can_get_a_final_one_off_but_no_setup_fee():
     assert charge(office, Charge(ChargeReason.SUPPORT, 900)).total_cents == 900
     with pytest.raises(OfficeClosed):
         charge(office, SETUP_FEE)
+
+
+# --- The note ---
+LEAK = "refund for patient John Smith, dob 3/4/1961"
+
+
+def test_a_note_that_looks_like_patient_data_is_refused_with_codes_only():
+    office = make_office()
+    with pytest.raises(NoteLooksLikePatientData) as refused:
+        charge(office, Charge(ChargeReason.SUPPORT, 900, LEAK, override_reason="  "))
+    assert {"date_of_birth", "name_beside_patient"} <= set(refused.value.codes)
+    assert not {"smith", "1961"} & set(str(refused.value).lower().split())
+    assert not Invoice.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_reason_lets_the_note_stand_and_the_trail_says_so_without_any_word_of_it():
+    invoice = charge(make_office(), Charge(ChargeReason.SUPPORT, 900, LEAK, override_reason="John Smith is the owner"))
+
+    invoice.refresh_from_db()
+    assert invoice.internal_note == f"{LEAK}\n\n[override: John Smith is the owner]"
+    entry = AuditEntry.objects.get(action="note.advice_overridden")
+    payload = json.loads(entry.payload)
+    assert payload["invoice"] == str(invoice.pk)
+    assert "date_of_birth" in payload["codes"].split(",")
+    assert not [row for row in AuditEntry.objects.all() if "smith" in row.payload.lower() or "owner" in row.payload]
+    assert "Smith" not in OutboxMessage.objects.get(invoice=invoice).payload
+
+
+def test_a_note_that_nothing_speaks_against_needs_no_reason_and_keeps_none():
+    invoice = charge(make_office(), Charge(ChargeReason.SUPPORT, 900, "two afternoons", override_reason="not needed"))
+
+    invoice.refresh_from_db()
+    assert invoice.internal_note == "two afternoons"
+    assert not AuditEntry.objects.filter(action="note.advice_overridden").exists()
