@@ -80,12 +80,14 @@ def run_due(
     due = due_offices(as_of)
     if office_reference is not None:
         due = due.filter(reference=office_reference)
+    due_ids = due.values_list("pk", flat=True).order_by("pk")
     total, done = due.count(), 0
     try:
-        for chunk in _chunks(due.values_list("pk", flat=True).order_by("pk")):
+        for chunk in _chunks(due_ids):
             run.bill(chunk)
             done += len(chunk)
             progress(done, total)
+        run.bill_held(due_ids)
     except RunCapExceeded:
         run.stop_at_cap()
     return run.finish(worked_on=done)
@@ -126,6 +128,7 @@ class _Run:
         self.offices_in_scope = self.billed_lately = 0
         # Due when looked for, and done by another run by the time they were locked.
         self.done_meanwhile = 0
+        self.held: list[UUID] = []  # by another transaction, when their chunk was billed
 
     def start(self, offices_in_scope: int) -> None:
         self.offices_in_scope = offices_in_scope
@@ -134,16 +137,23 @@ class _Run:
             self.row.save(force_insert=True)
 
     def bill(self, office_ids: Sequence[UUID]) -> None:
-        """Bill a chunk at once; one by one where it cannot be had or does not go through."""
+        """Bill a chunk at once; one by one where it does not go through. What others hold waits for `bill_held`."""
         try:
-            left = set(office_ids) - self._transact(office_ids, skip_locked=True)
+            self.held += sorted(set(office_ids) - self._transact(office_ids, skip_locked=True))
         except RunCapExceeded:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one office of the chunk did, each is tried alone now
             _raise_if_disconnected(error)
-            left = set(office_ids)
-        for office_id in sorted(left):
-            self._bill_one(office_id)
+            for office_id in sorted(office_ids):
+                self._bill_one(office_id)
+
+    def bill_held(self, due: QuerySet[Office, UUID]) -> None:
+        """Come back to the offices that were held: a second run leaps over this one's chunks, and has done most."""
+        for office_id in self.held:
+            if due.filter(pk=office_id).exists():
+                self._bill_one(office_id)
+            else:
+                self.done_meanwhile += 1
 
     def _transact(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> set[UUID]:
         """Bill the offices that can be locked, in one transaction; return their ids."""
