@@ -46,6 +46,13 @@ _RECORD_WORDS = frozenset(
 )
 
 
+def _code(kind: TokenKind) -> str:
+    return f"patient_{(TokenKind.RECORD_NUMBER if kind is TokenKind.SHORT_RECORD_NUMBER else kind).value}"
+
+
+CODES = frozenset({*map(_code, TokenKind), REFERENCE_CODE})
+
+
 def matches(office_id: UUID, text: str) -> tuple[str, ...]:
     """Return what of this office's patients the text holds, as sorted codes such as `patient_full_name`; never who."""
     sought: dict[str, set[TokenKind]] = defaultdict(set)
@@ -65,10 +72,6 @@ def _has_reference(office_id: UUID, text: str) -> bool:
     """Return whether the text holds the reference of an account: random, and still not for anybody else to see."""
     written = {UUID(found) for reading in readings(text) for found in _REFERENCE.findall(reading)}
     return bool(written) and Patient.objects.filter(office_id=office_id, pk__in=written).exists()
-
-
-def _code(kind: TokenKind) -> str:
-    return f"patient_{(TokenKind.RECORD_NUMBER if kind is TokenKind.SHORT_RECORD_NUMBER else kind).value}"
 
 
 def _values(text: str) -> Iterator[Recognisable]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from billing.minimization.identifier_patterns import identifier_codes, names_beside_patient
+from billing.minimization.identifier_patterns import PATTERN_CODES, identifier_codes, names_beside_patient
 from billing.minimization.name_words import AFTER_PATIENT, FIRST_NAMES, FREE_MAIL, ROLES
+from patients.known_patients import CODES as KNOWN_PATIENT_CODES
 from patients.known_patients import LAST_NAME_CODE, matches
 from patients.text_normalization import folded_by_looks, joined, readings
 
@@ -19,6 +20,7 @@ Purpose = Literal["profile_name", "profile_email", "internal_note"]
 
 PERSONAL_MAILBOX = "personal_mailbox"
 NAME_BESIDE_PATIENT = "name_beside_patient"
+CODES = PATTERN_CODES | KNOWN_PATIENT_CODES | {PERSONAL_MAILBOX, NAME_BESIDE_PATIENT}
 
 # A last name is also a street, a town and the clinic's own: it counts beside such a word, or with an initial.
 _BESIDE_A_CUE = re.compile(

@@ -71,6 +71,9 @@ PATTERNS: dict[str, tuple[str, ...]] = {
         rf"{_PATIENT}\W.{{0,20}}\b(?:age|aged)\W{{0,3}}\d",
     ),
 }  # fmt: skip
+PATTERN_CODES = frozenset(PATTERNS) | {
+    "old_date", "health_of_a_person", "phone_number", "fax_number", "ip_address", "email_address"
+}  # fmt: skip
 _COMPILED = {code: tuple(re.compile(pattern) for pattern in patterns) for code, patterns in PATTERNS.items()}
 
 # Numbers that are a clinic's own as often as a person's: not with such words around them.

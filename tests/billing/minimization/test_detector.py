@@ -3,13 +3,15 @@
 The figures are printed (`-s`): false alarms on honest strings stay under 2%, detection is told for each disguise.
 """
 
+import re
 from collections import Counter
 from datetime import date
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from billing.minimization.detector import Advice, advise
+from billing.minimization.detector import CODES, Advice, advise
 from patients.identity import Identity
 from patients.identity_tokens import tokens_of, write_tokens
 from patients.models import Patient
@@ -165,6 +167,14 @@ def test_advice_holds_codes_and_nothing_of_the_text(clinic):
     advice = advise(clinic.pk, "patient John Smith", field="internal_note")
     assert advice == Advice(("name_beside_patient",))
     assert "John" not in repr(advice)
+
+
+def test_every_code_of_advice_is_explained_in_the_list_of_codes():
+    page = (Path(__file__).resolve().parents[3] / "docs/compliance/reason-codes.md").read_text(encoding="utf-8")
+    section = page.partition("## Advice\n")[2].partition("\n## ")[0]
+    first_cells = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    told = [code for cell in first_cells for code in re.findall("`([a-z_]+)`", cell)]
+    assert sorted(told) == sorted(CODES)
 
 
 # --- Mailboxes ---
