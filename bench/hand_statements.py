@@ -70,10 +70,13 @@ SELECT id FROM billing_billingcycle
 WHERE office_id = ANY(%(offices)s) AND carried_over_at IS NULL AND start_at <= %(as_of)s
 """
 
+# Ids are version 7 UUIDs, as the product's: time first.
 INSERT_LINES = """
 INSERT INTO billing_lineitem
     (id, invoice_id, item_type, cycle_key, patient_reference, quantity, unit_price_cents, live, created_at)
-SELECT gen_random_uuid(), i.id,
+SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
+        substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+        52, 1), 53, 1), 'hex')::uuid, i.id,
     CASE WHEN bool_or(p.activated_at < c.start_at AND (p.deactivated_at IS NULL OR p.deactivated_at > c.start_at))
               OR (bool_or(p.deactivated_at = c.start_at) AND bool_or(p.activated_at = c.start_at))
          THEN 'active_patient' ELSE 'patient_activation' END,
