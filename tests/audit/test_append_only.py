@@ -33,6 +33,14 @@ def test_an_entry_cannot_be_changed_or_deleted(streams, sql):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("word", ["INSERT OR REPLACE", "REPLACE"])
+def test_an_entry_cannot_be_replaced(streams, word):
+    if connection.vendor != "sqlite":
+        pytest.skip("a word of SQLite's")
+    refused(f"{word} INTO audit_auditentry SELECT * FROM audit_auditentry WHERE seq = 2")
+
+
+@pytest.mark.django_db
 def test_the_orm_cannot_either(streams):
     with pytest.raises(IntegrityError), transaction.atomic():
         AuditEntry.objects.first().delete()
