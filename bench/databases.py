@@ -20,6 +20,8 @@ class Databases:
         if not self._url.scheme.startswith("postgres"):
             raise SystemExit("The benchmark needs PostgreSQL: set DATABASE_URL=postgres://...")
         self._admin = psycopg.connect(url, autocommit=True)
+        if not self._admin.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [_PREFIX]).fetchone()[0]:
+            raise SystemExit("Another benchmark is running on this server: they would drop each other's databases.")
 
     def url(self, name: str) -> str:
         """Return the DATABASE_URL of one of our databases."""
