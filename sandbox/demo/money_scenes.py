@@ -1,6 +1,6 @@
 """Scenes about charges, delivery and payment: what goes wrong between us and Stripe, and how it comes right."""
 
-from billing.charges import Charge, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
+from billing.charges import Charge, NoteLooksLikePatientData, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
 from billing.models import ChargeReason, Invoice, InvoiceStatus, ParkedOffice, ParkingCode
 from billing.unparking import unpark_office
 from offices.models import CollectionMethod
@@ -29,9 +29,16 @@ def setup_fees(stage: Stage) -> None:
 def one_off_with_a_note(stage: Stage) -> None:
     """Staff charge a training and write down for whom: a note that must stay here."""
     person = stage.people[0]
-    note = f"For {person.first_name} {person.last_name}, {person.date_of_birth}, {person.email}"
-    _charge(stage, "clinic-009", Charge(ChargeReason.TRAINING, 12_500, note))
-    stage.tell("clinic-009: training 125.00; the internal note names a patient and stays here, encrypted.")
+    note = f"For {person.first_name} {person.last_name}, born {person.date_of_birth}, {person.email}"
+    refused = False
+    try:
+        _charge(stage, "clinic-009", Charge(ChargeReason.TRAINING, 12_500, note))
+    except NoteLooksLikePatientData:
+        refused = True
+    why = "also works at the front desk"
+    _charge(stage, "clinic-009", Charge(ChargeReason.TRAINING, 12_500, note, override_reason=why))
+    stage.expect("a note that names a patient is refused without a reason", holds=refused)
+    stage.tell("clinic-009: training 125.00; its note names a patient, is refused, then kept for a reason, encrypted.")
 
 
 def final_one_off(stage: Stage) -> None:
