@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from audit.columns import link, text
+from audit.columns import link, text, when
 from audit.read_only import ReadOnlyPage
 from patients.identity import PatientIdentity
+from patients.reveal_grant import RevealGrant
 
 
 @admin.register(PatientIdentity)
@@ -25,3 +26,20 @@ class PatientIdentityPage(ReadOnlyPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the references alone: the sealed text and its key stay in the database."""
         return super().get_queryset(request).only("patient_id", "office_id", "external_id_index_key")
+
+
+@admin.register(RevealGrant)
+class RevealGrantPage(ReadOnlyPage):
+    """Who was given leave to see an identity, and until when. Why stays encrypted."""
+
+    details = [
+        link("patient_id", "patients_patient", title="patient account"),
+        text("actor", title="given to"),
+        when("granted_at"),
+        when("expires_at"),
+    ]
+    ordering = ["-granted_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave the reason in the database: people write about patients there."""
+        return super().get_queryset(request).defer("reason")

@@ -1,6 +1,6 @@
 """The console with something in it: books that were delivered and paid, and one row at least of every model."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from billing.api_keys import issue_api_key
 from billing.models import BillingRun, CanaryRun, Incident, Invoice, OfficeProfile, ParkedOffice, ParkingCode
 from offices.encryption import field_keys
 from offices.models import Office, PriceOverride
+from patients.models import Patient
 from patients.registration import register_patient
+from patients.reveal_grant import RevealGrant
 from sandbox.stripe_standin import StripeStandIn
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
 from tests.builders import ACTOR
@@ -79,6 +81,10 @@ def _rare_rows(office: Office) -> None:
         call_site="delivery", actor=ACTOR, office=office,
     )  # fmt: skip
     CanaryRun.objects.create(at=CLOSED_AT, blocked=True)
+    RevealGrant.objects.create(
+        patient=Patient.objects.filter(office=office).first(), actor="staff:pat", reason=NOTE,
+        granted_at=CLOSED_AT, expires_at=CLOSED_AT + timedelta(minutes=15),
+    )  # fmt: skip
     OfficeProfile.objects.filter(office=office).exists() or OfficeProfile.objects.create(
         office=office, name="Clinic", email="billing@clinic.example", approved_by=ACTOR, approved_at=CLOSED_AT
     )
