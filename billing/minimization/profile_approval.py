@@ -79,7 +79,7 @@ def approve_profile(
         office=office,
         name=plain,
         email=email,
-        advice=",".join(codes),
+        advice=",".join(codes)[:200],  # the column; the first codes say enough
         override_reason=override_reason if codes else "",
         approved_by=actor,
         approved_at=now,
