@@ -131,7 +131,9 @@ def test_what_is_ours_is_not_taken_for_a_person():
 
 
 def plant_in_row(text, _sinks, _stripe):
-    Incident.objects.create(id=uuid4(), at=NOW, policy_version="1", reason="x", call_site=text, actor="x")
+    Incident.objects.create(
+        id=uuid4(), at=NOW, policy_version="1", reason="x", call_site="x", actor="x", disposition=text
+    )
 
 
 def plant_in_audit(text, _sinks, _stripe):
