@@ -56,7 +56,7 @@ def _ours(as_of: datetime) -> None:
 
 
 def _hand(as_of: datetime) -> None:
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as hand:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True, options="-c jit=off") as hand:
         hand_sql.run(hand, as_of, mailbox=settings.BILLING_FALLBACK_EMAIL)
 
 
