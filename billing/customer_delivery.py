@@ -84,9 +84,9 @@ def _look(message: OutboxMessage, step: OutboxStep) -> str | None:
         for customer in page.items:
             if customer.own_office_id == message.office_id and not customer.deleted:
                 return str(customer.id)
-        if not page.has_more or not page.items:
+        if page.next_after is None:
             return None
-        after = str(page.items[-1].id)
+        after = str(page.next_after)
 
 
 def _id_of_live_customer(reply: InboundCustomer) -> StripeId:

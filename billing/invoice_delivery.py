@@ -140,9 +140,9 @@ class _Delivery:
             for found in page.items:
                 if found.own_invoice_id == self.invoice.pk and found.status != InvoiceState.VOID:
                     return str(found.id)
-            if not page.has_more or not page.items:
+            if page.next_after is None:
                 return None
-            after = str(page.items[-1].id)
+            after = str(page.next_after)
 
     def _look_for_line(self, stripe_id: str, item: DocumentItem) -> str | None:
         after: str | None = None
@@ -155,9 +155,9 @@ class _Delivery:
             for line in page.items:
                 if _is(line, item):
                     return str(line.id)
-            if not page.has_more or not page.items:
+            if page.next_after is None:
                 return None
-            after = str(page.items[-1].id)
+            after = str(page.next_after)
 
     def _look_for_finalized(self, stripe_id: str) -> str | None:
         return None if self.retrieve(stripe_id).status == InvoiceState.DRAFT else stripe_id

@@ -6,16 +6,14 @@ A request without an expectation, from wherever in the SDK it comes, ends in `Ou
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, cast
 
 import stripe
 from stripe import _http_client as sdk_http
 from stripe import _util as sdk_util
 
-from billing.stripe_gateway import inbound_parsing as parsing
 from billing.stripe_gateway.evidence import SentRequest, sent_request
 from billing.stripe_gateway.guard import Expectation, Guard
 from billing.stripe_gateway.operation import Operation
@@ -32,6 +30,7 @@ from billing.stripe_gateway.replies import (
     seconds_to_wait,
     summarize_error,
 )
+from billing.stripe_gateway.reply_parsers import PARSERS
 from billing.stripe_gateway.strict_fields import InboundMalformed
 from billing.stripe_gateway.transport import CURRENT_EXCHANGE, BareSession, Exchange, candidate
 from billing.stripe_gateway.webhook import EventEnvelope, judge_webhook
@@ -45,22 +44,6 @@ USER_AGENT = "clinic-billing/1"
 _TIMEOUT = (5, 30)
 # A name that RFC 6761 keeps from ever resolving, for the SDK's other doors: files, connect, meter events.
 _DEAD_BASE = "https://closed.invalid"
-_PARSERS: Mapping[Operation, Callable[[object], object]] = MappingProxyType(
-    {
-        Operation.CREATE_CUSTOMER: parsing.parse_customer,
-        Operation.UPDATE_CUSTOMER: parsing.parse_customer,
-        Operation.LIST_CUSTOMERS: lambda data: parsing.parse_page(data, parsing.parse_customer),
-        Operation.RETRIEVE_CUSTOMER: parsing.parse_customer,
-        Operation.CREATE_INVOICE: parsing.parse_invoice,
-        Operation.LIST_INVOICES: lambda data: parsing.parse_page(data, parsing.parse_invoice),
-        Operation.RETRIEVE_INVOICE: parsing.parse_invoice,
-        Operation.LIST_INVOICE_LINES: lambda data: parsing.parse_page(data, parsing.parse_line),
-        Operation.CREATE_INVOICE_ITEM: parsing.parse_invoice_item,
-        Operation.FINALIZE_INVOICE: parsing.parse_invoice,
-        Operation.PAY_INVOICE: parsing.parse_invoice,
-        Operation.VOID_INVOICE: parsing.parse_invoice,
-    }
-)
 
 
 class StripeLoggingEnabled(RuntimeError):
@@ -280,6 +263,6 @@ def _failure(exchange: Exchange, *, write: bool) -> CallFailure | OutboundRefuse
 
 def _parse(operation: Operation, data: object, *, write: bool) -> object:
     try:
-        return _PARSERS[operation](data)
+        return PARSERS[operation](data)
     except InboundMalformed as malformed:
         return StripeReplyUnusable("malformed", ambiguous=write, field=malformed.field)

@@ -52,11 +52,30 @@ class PaymentType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class InboundUnreadable:
+    """An object of a list that does not fit our types: somebody else's invoice in euros, say.
+
+    One odd object must not hide the others; `field` is our name of what does not fit, never what it held.
+    """
+
+    id: StripeId
+    field: str
+    own_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class InboundPage(Generic[Item]):
-    """One page of a list; with `has_more`, ask again after the last item."""
+    """One page of a list; with `has_more`, ask again after `last_id`."""
 
     items: tuple[Item, ...]
     has_more: bool
+    unreadable: tuple[InboundUnreadable, ...] = ()
+    last_id: StripeId | None = None
+
+    @property
+    def next_after(self) -> StripeId | None:
+        """The id to ask on after, None at the end of the list."""
+        return self.last_id if self.has_more else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +155,16 @@ class InboundInvoice:
     amount_remaining_cents: int
     starting_balance_cents: int
     ending_balance_cents: int | None
+    overpaid_cents: int
+    credited_before_payment_cents: int
+    credited_after_payment_cents: int
     own_invoice_id: uuid.UUID | None
     own_cycle: Cycle | None
     own_kind: InvoiceKind | None
     attempted: bool
     attempt_count: int
     auto_advance: bool
+    finalization_failed: bool
     created: int
     due_date: int | None
     finalized_at: int | None

@@ -13,6 +13,7 @@ from billing.stripe_gateway.inbound import (
     InboundLine,
     InboundPage,
     InboundPayment,
+    InboundUnreadable,
     InvoiceState,
     PaymentState,
     PaymentType,
@@ -32,6 +33,7 @@ Item = TypeVar("Item")
 
 _URL = re.compile(r"https?://[!-~]{1,2000}")
 _NUMBER = re.compile(r"[A-Za-z0-9-]{1,26}")  # 26 is Stripe's limit for an invoice number
+_ANY_KIND = ("",)
 _OWN_METADATA = frozenset({"invoice_id", "cycle", "kind"})
 
 
@@ -106,6 +108,9 @@ class _Amounts(TypedDict):
     amount_remaining_cents: int
     starting_balance_cents: int
     ending_balance_cents: int | None
+    overpaid_cents: int
+    credited_before_payment_cents: int
+    credited_after_payment_cents: int
 
 
 class _Times(TypedDict):
@@ -138,6 +143,7 @@ def parse_invoice(data: object) -> InboundInvoice:
         attempted=read.flag(fields, "attempted"),
         attempt_count=read.integer(fields, "attempt_count"),
         auto_advance=read.flag(fields, "auto_advance"),
+        finalization_failed=fields.get("last_finalization_error") is not None,
         hosted_invoice_url=read.matching_text(fields, "hosted_invoice_url", _URL),
         number=_number(fields),
         description_matches=_is_ours(fields.get("description")),
@@ -167,6 +173,9 @@ def _amounts(fields: read.Fields) -> _Amounts:
         amount_remaining_cents=read.integer(fields, "amount_remaining"),
         starting_balance_cents=read.integer(fields, "starting_balance"),
         ending_balance_cents=read.optional_integer(fields, "ending_balance"),
+        overpaid_cents=read.optional_integer(fields, "amount_overpaid") or 0,
+        credited_before_payment_cents=read.optional_integer(fields, "pre_payment_credit_notes_amount") or 0,
+        credited_after_payment_cents=read.optional_integer(fields, "post_payment_credit_notes_amount") or 0,
     )
 
 
@@ -196,6 +205,29 @@ def parse_page(data: object, parse_item: Callable[[object], Item]) -> InboundPag
     read.kind_of_object(fields, "list")
     items = tuple(parse_item(row) for row in read.rows(fields, "data"))
     return InboundPage(items, has_more=read.flag(fields, "has_more"))
+
+
+def parse_list(data: object, parse_item: Callable[[object], Item]) -> InboundPage[Item]:
+    """Parse one page of what Stripe lists, odd objects set apart. Raises `InboundMalformed` when it is no list."""
+    fields = read.mapping(data, "list")
+    read.kind_of_object(fields, "list")
+    rows = read.rows(fields, "data")
+    items: list[Item] = []
+    odd: list[InboundUnreadable] = []
+    for row in rows:
+        try:
+            items.append(parse_item(row))
+        except read.InboundMalformed as malformed:
+            odd.append(_unreadable(row, malformed.field))
+    last = read.stripe_id(read.mapping(rows[-1], "list"), "id", _ANY_KIND) if rows else None
+    return InboundPage(tuple(items), read.flag(fields, "has_more"), tuple(odd), last)
+
+
+def _unreadable(row: object, field: str) -> InboundUnreadable:
+    fields = read.mapping(row, "list")
+    metadata = fields.get("metadata")
+    own = read.own_uuid(metadata, "invoice_id") if isinstance(metadata, dict) else None
+    return InboundUnreadable(read.stripe_id(fields, "id", _ANY_KIND), field, own)
 
 
 def _is_ours(description: object) -> bool:

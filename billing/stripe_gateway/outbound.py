@@ -20,6 +20,7 @@ from billing.stripe_gateway.outbound_values import (
     LineText,
     OutboundValueInvalid,
     OwnId,
+    Settlement,
     StripeId,
     UnixTime,
 )
@@ -28,7 +29,7 @@ Reply = TypeVar("Reply")
 Params = tuple[tuple[str, str], ...]
 
 # Stripe's largest page: fewest requests per look-before-resend.
-_PAGE = ("limit", "100")
+PAGE = ("limit", "100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,15 @@ class OutboundRequest(Generic[Reply]):
         raise NotImplementedError
 
 
-def _optional(name: str, value: object | None) -> Params:
+def optional(name: str, value: object | None) -> Params:
+    """Return the parameter, or nothing when it has no value."""
     return () if value is None else ((name, str(value)),)
 
 
-def _require_prefix(stripe_id: StripeId, prefix: str) -> None:
-    # An invoice id where a customer belongs is a bug that the type alone would let through.
-    if not stripe_id.value.startswith(prefix):
-        raise OutboundValueInvalid(f"StripeId {prefix}")
+def require_prefix(stripe_id: StripeId, *prefixes: str) -> None:
+    """Refuse an id of another kind: an invoice id where a customer belongs is a bug that the type would let through."""
+    if not stripe_id.value.startswith(prefixes):
+        raise OutboundValueInvalid(f"StripeId {prefixes[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class CreateCustomer(OutboundRequest[InboundCustomer]):
         """Render as POST /v1/customers."""
         params = (
             ("name", self.profile.name),
-            *_optional("email", self.profile.email),
+            *optional("email", self.profile.email),
             ("metadata[office_id]", str(self.office)),
         )
         return EncodedRequest(Operation.CREATE_CUSTOMER, "POST", "/v1/customers", params)
@@ -87,8 +89,8 @@ class UpdateCustomer(OutboundRequest[InboundCustomer]):
 
     def encode(self) -> EncodedRequest:
         """Render as POST /v1/customers/{customer}."""
-        _require_prefix(self.customer, "cus_")
-        params = (("name", self.profile.name), *_optional("email", self.profile.email))
+        require_prefix(self.customer, "cus_")
+        params = (("name", self.profile.name), *optional("email", self.profile.email))
         return EncodedRequest(Operation.UPDATE_CUSTOMER, "POST", f"/v1/customers/{self.customer}", params)
 
 
@@ -101,7 +103,7 @@ class ListCustomers(OutboundRequest[InboundPage[InboundCustomer]]):
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/customers."""
-        params = (("created[gte]", str(self.created_from)), _PAGE, *_optional("starting_after", self.after))
+        params = (("created[gte]", str(self.created_from)), PAGE, *optional("starting_after", self.after))
         return EncodedRequest(Operation.LIST_CUSTOMERS, "GET", "/v1/customers", params)
 
 
@@ -113,7 +115,7 @@ class RetrieveCustomer(OutboundRequest[InboundCustomer]):
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/customers/{customer}."""
-        _require_prefix(self.customer, "cus_")
+        require_prefix(self.customer, "cus_")
         return EncodedRequest(Operation.RETRIEVE_CUSTOMER, "GET", f"/v1/customers/{self.customer}")
 
 
@@ -145,11 +147,11 @@ class CreateInvoice(OutboundRequest[InboundInvoice]):
             ("auto_advance", "false"),
             ("pending_invoice_items_behavior", "exclude"),
             ("collection_method", self.collection_method.value),
-            *_optional("days_until_due", self.days_until_due),
+            *optional("days_until_due", self.days_until_due),
             ("currency", self.currency.value),
             ("description", self.kind.description),
             ("metadata[invoice_id]", str(self.invoice)),
-            *_optional("metadata[cycle]", self.cycle),
+            *optional("metadata[cycle]", self.cycle),
             ("metadata[kind]", self.kind.value),
         )
         return EncodedRequest(Operation.CREATE_INVOICE, "POST", "/v1/invoices", params)
@@ -164,7 +166,7 @@ class ListInvoices(OutboundRequest[InboundPage[InboundInvoice]]):
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/invoices."""
-        params = (("customer", str(self.customer)), _PAGE, *_optional("starting_after", self.after))
+        params = (("customer", str(self.customer)), PAGE, *optional("starting_after", self.after))
         return EncodedRequest(Operation.LIST_INVOICES, "GET", "/v1/invoices", params)
 
 
@@ -176,7 +178,7 @@ class RetrieveInvoice(OutboundRequest[InboundInvoice]):
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/invoices/{invoice}."""
-        _require_prefix(self.invoice, "in_")
+        require_prefix(self.invoice, "in_")
         params = (("expand[]", "payments"),)
         return EncodedRequest(Operation.RETRIEVE_INVOICE, "GET", f"/v1/invoices/{self.invoice}", params)
 
@@ -190,8 +192,8 @@ class ListInvoiceLines(OutboundRequest[InboundPage[InboundLine]]):
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/invoices/{invoice}/lines."""
-        _require_prefix(self.invoice, "in_")
-        params = (_PAGE, *_optional("starting_after", self.after))
+        require_prefix(self.invoice, "in_")
+        params = (PAGE, *optional("starting_after", self.after))
         return EncodedRequest(Operation.LIST_INVOICE_LINES, "GET", f"/v1/invoices/{self.invoice}/lines", params)
 
 
@@ -234,21 +236,23 @@ class FinalizeInvoice(OutboundRequest[InboundInvoice]):
 
     def encode(self) -> EncodedRequest:
         """Render as POST /v1/invoices/{invoice}/finalize."""
-        _require_prefix(self.invoice, "in_")
+        require_prefix(self.invoice, "in_")
         path = f"/v1/invoices/{self.invoice}/finalize"
         return EncodedRequest(Operation.FINALIZE_INVOICE, "POST", path, (("auto_advance", "true"),))
 
 
 @dataclass(frozen=True, slots=True)
 class PayInvoice(OutboundRequest[InboundInvoice]):
-    """Try the payment of an open invoice again with the payment method on file."""
+    """Settle an open invoice: try the payment method on file again, or take it as paid by check or wire."""
 
     invoice: StripeId
+    how: Settlement = Settlement.METHOD_ON_FILE
 
     def encode(self) -> EncodedRequest:
         """Render as POST /v1/invoices/{invoice}/pay."""
-        _require_prefix(self.invoice, "in_")
-        return EncodedRequest(Operation.PAY_INVOICE, "POST", f"/v1/invoices/{self.invoice}/pay")
+        require_prefix(self.invoice, "in_")
+        outside = (("paid_out_of_band", "true"),) if self.how is Settlement.OUT_OF_BAND else ()
+        return EncodedRequest(Operation.PAY_INVOICE, "POST", f"/v1/invoices/{self.invoice}/pay", outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,5 +263,5 @@ class VoidInvoice(OutboundRequest[InboundInvoice]):
 
     def encode(self) -> EncodedRequest:
         """Render as POST /v1/invoices/{invoice}/void."""
-        _require_prefix(self.invoice, "in_")
+        require_prefix(self.invoice, "in_")
         return EncodedRequest(Operation.VOID_INVOICE, "POST", f"/v1/invoices/{self.invoice}/void")

@@ -150,6 +150,22 @@ class CollectionMethod(Enum):
     CHARGE_AUTOMATICALLY = "charge_automatically"
 
 
+class Settlement(Enum):
+    """How an open invoice is settled: through Stripe, or with money that never passed through it."""
+
+    METHOD_ON_FILE = "method_on_file"
+    OUT_OF_BAND = "out_of_band"
+
+
+class CreditReason(Enum):
+    """Stripe's own reasons of a credit note; our catalogue of corrections maps to them."""
+
+    DUPLICATE = "duplicate"
+    FRAUDULENT = "fraudulent"
+    ORDER_CHANGE = "order_change"
+    PRODUCT_UNSATISFACTORY = "product_unsatisfactory"
+
+
 class InvoiceKind(Enum):
     """What an invoice is for; the value is our invoice type, the description what the office reads at Stripe."""
 

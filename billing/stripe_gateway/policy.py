@@ -4,18 +4,25 @@ Written apart from the encoders in `outbound.py` on purpose, texts included: a m
 widening what leaves takes two edits. Raise `POLICY_VERSION` with every change; incidents and evidence name it.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from billing.stripe_gateway.operation import Operation
+from billing.stripe_gateway.policy_grammar import (
+    OperationRule,
+    ParameterRule,
+    Values,
+    constant,
+    like,
+    one_of,
+    one_selection,
+    stripe_id,
+)
 
-POLICY_VERSION = "2"
-
-Values = Mapping[str, str]
+POLICY_VERSION = "3"
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_POSITIVE = r"[1-9][0-9]{0,7}"
 _MINOR_UNITS = r"(?:0|-?[1-9][0-9]{0,7})"  # at most eight digits: Stripe's largest amount
 
 INVOICE_TEXTS: Values = MappingProxyType(
@@ -40,35 +47,6 @@ LINE_TEXTS = frozenset(
 CREDIT_TEXTS = frozenset({"Discount", "Adjustment for earlier months"})
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterRule:
-    """Grammar of one value. A variable one must also equal what the ledger expects; a constant one has one value."""
-
-    pattern: re.Pattern[str]
-    variable: bool = True
-    required: bool = True
-
-
-def _constant(text: str) -> ParameterRule:
-    return ParameterRule(re.compile(re.escape(text)), variable=False)
-
-
-def _one_of(*texts: str) -> ParameterRule:
-    return ParameterRule(re.compile("|".join(re.escape(text) for text in texts)))
-
-
-def _like(pattern: str, *, required: bool = True) -> ParameterRule:
-    return ParameterRule(re.compile(pattern), required=required)
-
-
-def _stripe_id(prefix: str, *, required: bool = True) -> ParameterRule:
-    return _like(rf"{prefix}_[A-Za-z0-9]{{1,64}}", required=required)
-
-
-def _nothing_to_combine(_values: Values) -> str | None:
-    return None
-
-
 def _invoice_disagrees(values: Values) -> str | None:
     """Name the parameter of a new invoice that does not fit the others, None when all agree."""
     kind = values["metadata[kind]"]
@@ -81,6 +59,14 @@ def _invoice_disagrees(values: Values) -> str | None:
     return None
 
 
+def _credit_note_disagrees(values: Values) -> str | None:
+    """A refund or an out-of-band credit is the whole amount, and never both (decisions.md 21)."""
+    parts = [name for name in ("refund_amount", "out_of_band_amount") if name in values]
+    if len(parts) > 1:
+        return parts[1]
+    return next((name for name in parts if values[name] != values["amount"]), None)
+
+
 def _item_disagrees(values: Values) -> str | None:
     """Only discounts and adjustments may be credits (decision 13)."""
     if values["unit_amount_decimal"].startswith("-") and values["description"] not in CREDIT_TEXTS:
@@ -88,62 +74,56 @@ def _item_disagrees(values: Values) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class OperationRule:
-    """One permitted call. `{name}` in the template stands for a Stripe id and is a variable of that name."""
-
-    operation: Operation
-    method: str
-    template: str
-    parameters: Mapping[str, ParameterRule]
-    disagrees: Callable[[Values], str | None] = _nothing_to_combine
-    path: re.Pattern[str] = field(init=False)
-    path_names: tuple[str, ...] = field(init=False)
-    required: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Compile the template once."""
-        pattern = re.escape(self.template)
-        for name, rule in _PATH_IDS.items():
-            pattern = pattern.replace(re.escape(name), f"({rule.pattern.pattern})")
-        object.__setattr__(self, "path", re.compile(pattern))
-        object.__setattr__(self, "path_names", tuple(re.findall(r"\{[a-z]+\}", self.template)))
-        object.__setattr__(self, "required", frozenset(n for n, rule in self.parameters.items() if rule.required))
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """Names an `Expectation` may have to cover: path ids in braces, then every parameter that is no constant."""
-        return frozenset({*self.path_names, *(name for name, rule in self.parameters.items() if rule.variable)})
+_PAGE = constant("100")
+# Nine or ten digits: the years 2000 to 2100 and a little more.
+_SECONDS = like(r"[1-9][0-9]{8,9}")
+_WINDOW = {name: like(r"[1-9][0-9]{8,9}", required=False) for name in ("created[gte]", "created[lt]")}
+_MONEY_BACK_OF = (("payment_intent",), tuple(_WINDOW))
 
 
-_PATH_IDS = {"{customer}": _stripe_id("cus"), "{invoice}": _stripe_id("in")}
-_PAGE = _constant("100")
+def _money_back(prefix: str) -> Mapping[str, ParameterRule]:
+    return {
+        "payment_intent": stripe_id("pi", required=False),
+        **_WINDOW,
+        "limit": _PAGE,
+        "starting_after": stripe_id(prefix, required=False),
+    }
+
+
 _NEW_INVOICE = {
-    "customer": _stripe_id("cus"),
-    "auto_advance": _constant("false"),
-    "pending_invoice_items_behavior": _constant("exclude"),
-    "collection_method": _one_of("send_invoice", "charge_automatically"),
+    "customer": stripe_id("cus"),
+    "auto_advance": constant("false"),
+    "pending_invoice_items_behavior": constant("exclude"),
+    "collection_method": one_of("send_invoice", "charge_automatically"),
     # A year is the longest term anybody agrees on.
-    "days_until_due": _like(r"(?:[1-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-5])", required=False),
-    "currency": _one_of("usd"),
-    "description": _one_of(*INVOICE_TEXTS.values()),
-    "metadata[invoice_id]": _like(_UUID4),
-    "metadata[cycle]": _like(r"20[0-9]{2}-(?:0[1-9]|1[0-2])", required=False),
-    "metadata[kind]": _one_of(*INVOICE_TEXTS),
+    "days_until_due": like(r"(?:[1-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-5])", required=False),
+    "currency": one_of("usd"),
+    "description": one_of(*INVOICE_TEXTS.values()),
+    "metadata[invoice_id]": like(_UUID4),
+    "metadata[cycle]": like(r"20[0-9]{2}-(?:0[1-9]|1[0-2])", required=False),
+    "metadata[kind]": one_of(*INVOICE_TEXTS),
 }
 _NEW_ITEM = {
-    "customer": _stripe_id("cus"),
-    "invoice": _stripe_id("in"),
-    "description": _one_of(*LINE_TEXTS),
+    "customer": stripe_id("cus"),
+    "invoice": stripe_id("in"),
+    "description": one_of(*LINE_TEXTS),
     # 1 to 1,000,000: no office is larger than the whole network.
-    "quantity_decimal": _like(r"(?:[1-9][0-9]{0,5}|1000000)"),
-    "unit_amount_decimal": _like(_MINOR_UNITS),
-    "currency": _one_of("usd"),
+    "quantity_decimal": like(r"(?:[1-9][0-9]{0,5}|1000000)"),
+    "unit_amount_decimal": like(_MINOR_UNITS),
+    "currency": one_of("usd"),
+}
+_NEW_CREDIT_NOTE = {
+    "invoice": stripe_id("in"),
+    "amount": like(_POSITIVE),
+    "refund_amount": like(_POSITIVE, required=False),
+    "out_of_band_amount": like(_POSITIVE, required=False),
+    "reason": one_of("duplicate", "fraudulent", "order_change", "product_unsatisfactory"),
+    "metadata[credit_note_id]": like(_UUID4),
 }
 _NEW_CUSTOMER = {
-    "name": _like(r"[!-~](?:[ -~]{0,98}[!-~])?"),
-    "email": _like(r"(?=.{3,254}\Z)[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", required=False),
-    "metadata[office_id]": _like(_UUID4),
+    "name": like(r"[!-~](?:[ -~]{0,98}[!-~])?"),
+    "email": like(r"(?=.{3,254}\Z)[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", required=False),
+    "metadata[office_id]": like(_UUID4),
 }
 
 RULES: tuple[OperationRule, ...] = (
@@ -158,11 +138,10 @@ RULES: tuple[OperationRule, ...] = (
         Operation.LIST_CUSTOMERS,
         "GET",
         "/v1/customers",
-        # Nine or ten digits: the years 2000 to 2100 and a little more.
         {
-            "created[gte]": _like(r"[1-9][0-9]{8,9}"),
+            "created[gte]": _SECONDS,
             "limit": _PAGE,
-            "starting_after": _stripe_id("cus", required=False),
+            "starting_after": stripe_id("cus", required=False),
         },
     ),
     OperationRule(Operation.RETRIEVE_CUSTOMER, "GET", "/v1/customers/{customer}", {}),
@@ -171,21 +150,82 @@ RULES: tuple[OperationRule, ...] = (
         Operation.LIST_INVOICES,
         "GET",
         "/v1/invoices",
-        {"customer": _stripe_id("cus"), "limit": _PAGE, "starting_after": _stripe_id("in", required=False)},
+        {
+            "customer": stripe_id("cus", required=False),
+            **_WINDOW,
+            "expand[]": like("data\\.payments", required=False),
+            "limit": _PAGE,
+            "starting_after": stripe_id("in", required=False),
+        },
+        one_selection(("customer",), (*_WINDOW, "expand[]")),
     ),
-    OperationRule(Operation.RETRIEVE_INVOICE, "GET", "/v1/invoices/{invoice}", {"expand[]": _constant("payments")}),
+    OperationRule(Operation.RETRIEVE_INVOICE, "GET", "/v1/invoices/{invoice}", {"expand[]": constant("payments")}),
     OperationRule(
         Operation.LIST_INVOICE_LINES,
         "GET",
         "/v1/invoices/{invoice}/lines",
-        {"limit": _PAGE, "starting_after": _stripe_id("il", required=False)},
+        {"limit": _PAGE, "starting_after": stripe_id("il", required=False)},
     ),
     OperationRule(Operation.CREATE_INVOICE_ITEM, "POST", "/v1/invoiceitems", _NEW_ITEM, _item_disagrees),
     OperationRule(
-        Operation.FINALIZE_INVOICE, "POST", "/v1/invoices/{invoice}/finalize", {"auto_advance": _constant("true")}
+        Operation.FINALIZE_INVOICE, "POST", "/v1/invoices/{invoice}/finalize", {"auto_advance": constant("true")}
     ),
-    OperationRule(Operation.PAY_INVOICE, "POST", "/v1/invoices/{invoice}/pay", {}),
+    # Paid elsewhere or by the method on file: the ledger says which, so it is no constant.
+    OperationRule(
+        Operation.PAY_INVOICE,
+        "POST",
+        "/v1/invoices/{invoice}/pay",
+        {"paid_out_of_band": like("true", required=False)},
+    ),
     OperationRule(Operation.VOID_INVOICE, "POST", "/v1/invoices/{invoice}/void", {}),
+    OperationRule(Operation.MARK_UNCOLLECTIBLE, "POST", "/v1/invoices/{invoice}/mark_uncollectible", {}),
+    OperationRule(Operation.CREATE_CREDIT_NOTE, "POST", "/v1/credit_notes", _NEW_CREDIT_NOTE, _credit_note_disagrees),
+    OperationRule(
+        Operation.LIST_CREDIT_NOTES,
+        "GET",
+        "/v1/credit_notes",
+        {
+            "invoice": stripe_id("in", required=False),
+            **_WINDOW,
+            "limit": _PAGE,
+            "starting_after": stripe_id("cn", required=False),
+        },
+        one_selection(("invoice",), tuple(_WINDOW)),
+    ),
+    OperationRule(Operation.RETRIEVE_CREDIT_NOTE, "GET", "/v1/credit_notes/{credit_note}", {}),
+    OperationRule(
+        Operation.LIST_INVOICE_PAYMENTS,
+        "GET",
+        "/v1/invoice_payments",
+        {"invoice": stripe_id("in"), "limit": _PAGE, "starting_after": stripe_id("inpay", required=False)},
+    ),
+    OperationRule(
+        Operation.LIST_PENDING_ITEMS,
+        "GET",
+        "/v1/invoiceitems",
+        {"pending": constant("true"), "limit": _PAGE, "starting_after": stripe_id("ii", required=False)},
+    ),
+    OperationRule(Operation.RETRIEVE_PAYMENT_INTENT, "GET", "/v1/payment_intents/{payment_intent}", {}),
+    OperationRule(Operation.RETRIEVE_CHARGE, "GET", "/v1/charges/{charge}", {}),
+    OperationRule(
+        Operation.LIST_REFUNDS, "GET", "/v1/refunds", _money_back("(?:re|pyr)"), one_selection(*_MONEY_BACK_OF)
+    ),
+    OperationRule(Operation.RETRIEVE_REFUND, "GET", "/v1/refunds/{refund}", {}),
+    OperationRule(
+        Operation.LIST_DISPUTES, "GET", "/v1/disputes", _money_back("(?:dp|du)"), one_selection(*_MONEY_BACK_OF)
+    ),
+    OperationRule(Operation.RETRIEVE_DISPUTE, "GET", "/v1/disputes/{dispute}", {}),
+    OperationRule(
+        Operation.LIST_EVENTS,
+        "GET",
+        "/v1/events",
+        {
+            "created[gte]": _SECONDS,
+            "created[lt]": _SECONDS,
+            "limit": _PAGE,
+            "starting_after": like("evt_[A-Za-z0-9]{1,64}", required=False),
+        },
+    ),
 )
 
 VOCABULARY: frozenset[str] = frozenset(name for rule in RULES for name in (*rule.parameters, *rule.path_names))

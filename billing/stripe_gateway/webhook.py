@@ -82,7 +82,7 @@ def judge_webhook(
     # Any of several secrets: both are valid while one is being rotated. An empty one never is.
     if not any(secret.strip() and signed_with(text, signature_header, secret) for secret in secrets):
         _refuse(WebhookReason.SIGNATURE)
-    return _envelope(_decode(text))
+    return envelope_of(_decode(text))
 
 
 def _signed_at(header: str) -> int:
@@ -117,7 +117,8 @@ def _no_constant(_name: str) -> NoReturn:
     raise ValueError  # NaN and Infinity are no JSON
 
 
-def _envelope(event: object) -> EventEnvelope:
+def envelope_of(event: object) -> EventEnvelope:
+    """Return what is kept of a decoded event. Raises `WebhookRefused` for a wrong shape."""
     if not isinstance(event, dict) or event.get("object") != "event":
         _refuse(WebhookReason.SHAPE, "object")
     data = event.get("data")

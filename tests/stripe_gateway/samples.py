@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from billing.stripe_gateway import outbound
+from billing.stripe_gateway import outbound, outbound_corrections, outbound_reads
 from billing.stripe_gateway.guard import Expectation, Guard
 from billing.stripe_gateway.operation import Operation
 from billing.stripe_gateway.outbound_values import (
@@ -13,11 +13,13 @@ from billing.stripe_gateway.outbound_values import (
     Cents,
     CollectionMethod,
     Count,
+    CreditReason,
     Currency,
     Cycle,
     InvoiceKind,
     LineText,
     OwnId,
+    Settlement,
     StripeId,
     UnixTime,
 )
@@ -29,7 +31,7 @@ AGENT = "clinic-billing/1"
 BASE = "https://api.stripe.com"
 KEY = uuid.UUID("3f1e2d4c-5b6a-4789-8abc-def012345678")
 OWN = uuid.UUID("0a1b2c3d-4e5f-4a6b-9c7d-8e9f0a1b2c3d")
-CUSTOMER, INVOICE, LINE = StripeId("cus_Q1"), StripeId("in_1Pq"), StripeId("il_9")
+CUSTOMER, INVOICE, LINE, INTENT = StripeId("cus_Q1"), StripeId("in_1Pq"), StripeId("il_9"), StripeId("pi_7")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,18 @@ def _invoice(kind: InvoiceKind, method: CollectionMethod) -> outbound.CreateInvo
     )
 
 
+def _credit_note(**parts: Cents) -> outbound_corrections.CreateCreditNote:
+    return outbound_corrections.CreateCreditNote(INVOICE, OwnId(OWN), Cents(400), CreditReason.DUPLICATE, **parts)
+
+
+_CREDIT_VALUES = {
+    "invoice": "in_1Pq",
+    "amount": "400",
+    "reason": "duplicate",
+    "metadata[credit_note_id]": str(OWN),
+}
+WINDOW = outbound_reads.Window(UnixTime(1_700_000_000), UnixTime(1_702_000_000))
+_WINDOW_VALUES = {"created[gte]": "1700000000", "created[lt]": "1702000000"}
 _INVOICE_VALUES = {
     "customer": "cus_Q1",
     "currency": "usd",
@@ -126,7 +140,32 @@ SAMPLES = (
     ),
     Sample(outbound.FinalizeInvoice(INVOICE), {"{invoice}": "in_1Pq"}),
     Sample(outbound.PayInvoice(INVOICE), {"{invoice}": "in_1Pq"}),
+    Sample(outbound.PayInvoice(INVOICE, Settlement.OUT_OF_BAND), {"{invoice}": "in_1Pq", "paid_out_of_band": "true"}),
     Sample(outbound.VoidInvoice(INVOICE), {"{invoice}": "in_1Pq"}),
+    Sample(outbound_corrections.MarkUncollectible(INVOICE), {"{invoice}": "in_1Pq"}),
+    Sample(_credit_note(), _CREDIT_VALUES),
+    Sample(_credit_note(refund=Cents(400)), {**_CREDIT_VALUES, "refund_amount": "400"}),
+    Sample(_credit_note(out_of_band=Cents(400)), {**_CREDIT_VALUES, "out_of_band_amount": "400"}),
+    Sample(outbound_reads.ListInvoicesCreated(WINDOW), {**_WINDOW_VALUES, "expand[]": "data.payments"}),
+    Sample(
+        outbound_reads.ListInvoicesCreated(WINDOW, INVOICE),
+        {**_WINDOW_VALUES, "expand[]": "data.payments", "starting_after": "in_1Pq"},
+    ),
+    Sample(outbound_reads.ListInvoicePayments(INVOICE), {"invoice": "in_1Pq"}),
+    Sample(outbound_reads.ListPendingItems(), {}),
+    Sample(outbound_reads.ListPendingItems(StripeId("ii_5")), {"starting_after": "ii_5"}),
+    Sample(outbound_reads.RetrievePaymentIntent(INTENT), {"{payment_intent}": "pi_7"}),
+    Sample(outbound_reads.RetrieveCharge(StripeId("py_7")), {"{charge}": "py_7"}),
+    Sample(outbound_reads.ListRefunds(WINDOW), _WINDOW_VALUES),
+    Sample(outbound_reads.ListRefunds(INTENT, StripeId("re_1")), {"payment_intent": "pi_7", "starting_after": "re_1"}),
+    Sample(outbound_reads.RetrieveRefund(StripeId("re_1")), {"{refund}": "re_1"}),
+    Sample(outbound_reads.ListDisputes(WINDOW), _WINDOW_VALUES),
+    Sample(outbound_reads.ListDisputes(INTENT), {"payment_intent": "pi_7"}),
+    Sample(outbound_reads.RetrieveDispute(StripeId("du_1")), {"{dispute}": "du_1"}),
+    Sample(outbound_reads.ListCreditNotes(WINDOW), _WINDOW_VALUES),
+    Sample(outbound_reads.ListCreditNotes(INVOICE, StripeId("cn_1")), {"invoice": "in_1Pq", "starting_after": "cn_1"}),
+    Sample(outbound_reads.RetrieveCreditNote(StripeId("cn_1")), {"{credit_note}": "cn_1"}),
+    Sample(outbound_reads.ListEvents(WINDOW, StripeId("evt_1")), {**_WINDOW_VALUES, "starting_after": "evt_1"}),
 )
 
 
@@ -164,6 +203,7 @@ def wire(one: Sample, base: str = BASE) -> Wire:
 
 
 def request_classes() -> Iterator[type[outbound.OutboundRequest[Any]]]:
-    for value in vars(outbound).values():
-        if isinstance(value, type) and issubclass(value, outbound.OutboundRequest):
-            yield from () if value is outbound.OutboundRequest else (value,)
+    for module in (outbound, outbound_corrections, outbound_reads):
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, outbound.OutboundRequest):
+                yield from () if value is outbound.OutboundRequest else (value,)

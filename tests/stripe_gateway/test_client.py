@@ -74,7 +74,7 @@ def test_a_missing_expectation_is_refused_at_run_time(gateway, loopback):
     assert loopback.seen == []
 
 
-@pytest.mark.parametrize("one", SAMPLES, ids=lambda s: s.name)
+@pytest.mark.parametrize("one", [s for s in SAMPLES if s.values], ids=lambda s: s.name)
 def test_an_expectation_that_differs_stops_the_call(one: Sample, gateway, loopback, evidence):
     name = next(iter(one.values))
     wrong = type(one.expectation)(one.expectation.operation, {**one.values, name: "other"})

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from billing.stripe_gateway import outbound, outbound_values, policy
+from billing.stripe_gateway import outbound, outbound_corrections, outbound_reads, outbound_values, policy
 from billing.stripe_gateway.operation import Operation
 from billing.stripe_gateway.outbound_values import (
     CATALOGUE,
@@ -14,6 +14,7 @@ from billing.stripe_gateway.outbound_values import (
     Cents,
     CollectionMethod,
     Count,
+    CreditReason,
     Currency,
     Cycle,
     InvoiceKind,
@@ -25,7 +26,7 @@ from billing.stripe_gateway.outbound_values import (
 )
 from tests.stripe_gateway.samples import SAMPLES, request_classes
 
-_VALUE_TYPES = {Count, Cents, Cycle, UnixTime, OwnId, StripeId, ApprovedProfile}
+_VALUE_TYPES = {Count, Cents, Cycle, UnixTime, OwnId, StripeId, ApprovedProfile, outbound_reads.Window}
 
 
 def _members(hint: object) -> set[object]:
@@ -160,8 +161,37 @@ def test_only_discounts_and_adjustments_may_be_credits():
                 outbound.CreateInvoiceItem(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("amount", "parts"),
+    [
+        (0, {}),
+        (-400, {}),
+        (400, {"refund": Cents(399)}),
+        (400, {"out_of_band": Cents(401)}),
+        (400, {"refund": Cents(400), "out_of_band": Cents(400)}),
+    ],
+)
+def test_a_credit_note_gives_back_its_whole_amount_in_one_way_or_is_none(amount, parts):
+    with pytest.raises(OutboundValueInvalid):
+        outbound_corrections.CreateCreditNote(
+            StripeId("in_1"), OwnId(uuid.uuid4()), Cents(amount), CreditReason.DUPLICATE, **parts
+        )
+
+
+def test_a_window_that_ends_before_it_begins_is_none():
+    with pytest.raises(OutboundValueInvalid):
+        outbound_reads.Window(UnixTime(1_700_000_000), UnixTime(1_700_000_000))
+
+
 def test_an_id_of_another_kind_does_not_fit_a_path():
-    for request in (outbound.PayInvoice(StripeId("cus_1")), outbound.RetrieveCustomer(StripeId("in_1"))):
+    for request in (
+        outbound.PayInvoice(StripeId("cus_1")),
+        outbound.RetrieveCustomer(StripeId("in_1")),
+        outbound_corrections.MarkUncollectible(StripeId("pi_1")),
+        outbound_reads.RetrieveCharge(StripeId("re_1")),
+        outbound_reads.ListRefunds(StripeId("in_1")),
+        outbound_reads.ListCreditNotes(StripeId("pi_1")),
+    ):
         with pytest.raises(OutboundValueInvalid):
             request.encode()
 
