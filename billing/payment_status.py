@@ -18,10 +18,9 @@ from billing.models import (
     Invoice,
     InvoiceStatus,
     LineItem,
-    Payment,
-    PaymentStatus,
 )
-from billing.stripe_gateway.inbound import InboundInvoice, InboundPayment, InvoiceState
+from billing.payment_rows import record_payments
+from billing.stripe_gateway.inbound import InboundInvoice, InvoiceState
 from offices.audit_stream import office_stream
 from offices.locking import lock_offices
 from offices.models import Office
@@ -41,7 +40,7 @@ _TIMESTAMP_OF = {
 }
 
 _OFFICES_AT_ONCE = 500
-_STATE_FIELDS = ("status", "stripe_invoice_id", "due_at", "attempt_count", "version", "updated_at")
+_STATE_FIELDS = ("status", "stripe_invoice_id", "due_at", "attempt_count", "overpaid_cents", "written_off_at")
 
 
 class InvoiceDiffers(Exception):
@@ -72,23 +71,29 @@ def apply(
     if read_version is not None and invoice.version != read_version:
         raise VersionChanged("the invoice changed while Stripe was asked")
     _check_same(invoice, seen)
-    before = (invoice.status, invoice.due_at, invoice.attempt_count, invoice.stripe_invoice_id)
+    before = _state(invoice)
     for status in _moves(InvoiceStatus(invoice.status), status_of(seen)):
         _move(invoice, status, seen, actor=actor, now=now)
     invoice.stripe_invoice_id = str(seen.id)
     invoice.due_at = _time(seen.due_date) or invoice.due_at
     invoice.attempt_count = max(invoice.attempt_count, seen.attempt_count)
-    if before != (invoice.status, invoice.due_at, invoice.attempt_count, invoice.stripe_invoice_id):
+    invoice.overpaid_cents = max(invoice.overpaid_cents, seen.overpaid_cents)
+    invoice.written_off_at = _time(seen.marked_uncollectible_at) or invoice.written_off_at
+    if before != _state(invoice):
         invoice.version += 1
         invoice.updated_at = now
-        invoice.save(update_fields=[*_TIMESTAMP_OF.values(), *_STATE_FIELDS])
+        invoice.save(update_fields=[*_TIMESTAMP_OF.values(), *_STATE_FIELDS, "version", "updated_at"])
     if invoice.status == InvoiceStatus.CANCELED:
         # What it charged is owed no more, and may be charged again (decisions.md 15).
         LineItem.objects.filter(invoice=invoice, live=True).update(live=False)
-    _record_payments(invoice, seen, now)
+    record_payments(invoice, seen, actor=actor, now=now)
     _record_hosted_page(invoice, seen, now)
     refresh_past_due([invoice.office_id], now=now)
     return InvoiceStatus(invoice.status)
+
+
+def _state(invoice: Invoice) -> tuple[object, ...]:
+    return tuple(getattr(invoice, field) for field in _STATE_FIELDS)
 
 
 def _check_same(invoice: Invoice, seen: InboundInvoice) -> None:
@@ -115,30 +120,6 @@ def _move(invoice: Invoice, status: InvoiceStatus, seen: InboundInvoice, *, acto
     moved_at = _time(seen.paid_at) if status == InvoiceStatus.PAID else None
     setattr(invoice, _TIMESTAMP_OF[status], moved_at or now)
     record(Fact(office_stream(invoice.office.reference), "invoice.status_changed", payload), actor=actor, now=now)
-
-
-def _record_payments(invoice: Invoice, seen: InboundInvoice, now: datetime) -> None:
-    for payment in seen.payments:
-        known = Payment.objects.filter(stripe_payment_id=str(payment.id)).first()
-        # A paid payment stays paid: what comes later is a refund, a row of its own.
-        if known is None or known.status != PaymentStatus.PAID:
-            Payment.objects.update_or_create(
-                stripe_payment_id=str(payment.id), defaults=_payment_fields(invoice, payment, now)
-            )
-
-
-def _payment_fields(invoice: Invoice, payment: InboundPayment, now: datetime) -> dict[str, object]:
-    return {
-        "invoice": invoice,
-        "payment_intent_id": str(payment.payment_intent_id or ""),
-        "charge_id": str(payment.charge_id or ""),
-        "status": PaymentStatus(payment.status.value),
-        "amount_requested_cents": payment.amount_requested_cents,
-        "amount_paid_cents": payment.amount_paid_cents or 0,
-        "currency": payment.currency.value.upper(),
-        "paid_at": _time(payment.paid_at),
-        "recorded_at": now,
-    }
 
 
 def _record_hosted_page(invoice: Invoice, seen: InboundInvoice, now: datetime) -> None:

@@ -13,11 +13,18 @@ from billing.models import (
     BillingCycle,
     BillingRun,
     ChargeReason,
+    Correction,
+    CreditNote,
+    Discrepancy,
+    Dispute,
+    DroppedLine,
     Invoice,
     OfficeApiKey,
     OutboxMessage,
     ParkedOffice,
     Payment,
+    ReconciliationRun,
+    Refund,
     StripeEvent,
 )
 from billing.models.incident import Incident
@@ -107,6 +114,51 @@ class Rows:
         amounts = {"amount_requested_cents": 400, "amount_paid_cents": 0}
         values = {"stripe_payment_id": "inpay_1", "status": "open", "currency": "USD", "recorded_at": NOW}
         return Payment.objects.create(invoice=self.closed, **values, **amounts)
+
+    @cached_property
+    def offline_payment(self) -> Payment:
+        amounts = {"amount_requested_cents": 400, "amount_paid_cents": 400}
+        values = {"channel": "out_of_band", "status": "paid", "currency": "USD", "recorded_at": NOW}
+        return Payment.objects.create(invoice=self.closed, **values, **amounts)
+
+    @cached_property
+    def refund(self) -> Refund:
+        values = {"stripe_refund_id": "re_1", "status": "succeeded", "amount_cents": 200, "currency": "USD"}
+        return Refund.objects.create(invoice=self.closed, refunded_at=NOW, recorded_at=NOW, **values)
+
+    @cached_property
+    def dispute(self) -> Dispute:
+        values = {"stripe_dispute_id": "du_1", "status": "lost", "amount_cents": 200, "currency": "USD"}
+        return Dispute.objects.create(invoice=self.closed, opened_at=NOW, recorded_at=NOW, **values)
+
+    @cached_property
+    def credit_note(self) -> CreditNote:
+        amounts = {"amount_cents": 200, "before_payment_cents": 0, "out_of_band_cents": 0}
+        values = {"stripe_credit_note_id": "cn_1", "status": "issued", "currency": "USD"}
+        return CreditNote.objects.create(
+            id=uuid.uuid4(), invoice=self.closed, issued_at=NOW, recorded_at=NOW, **values, **amounts
+        )
+
+    @cached_property
+    def correction(self) -> Correction:
+        values = {"kind": "credit", "reason": "goodwill", "amount_cents": 100, "invoice_version": 1}
+        times = {"requested_at": NOW, "expires_at": NOW + timedelta(days=7)}
+        return Correction.objects.create(invoice=self.closed, requested_by="ann", **values, **times)
+
+    @cached_property
+    def dropped_line(self) -> DroppedLine:
+        return DroppedLine.objects.create(correction=self.correction, line_item=self.closed_line)
+
+    @cached_property
+    def reconciliation_run(self) -> ReconciliationRun:
+        window = {"window_from": OPENED_AT, "window_until": NOW}
+        return ReconciliationRun.objects.create(actor=ACTOR, started_at=NOW, **window)
+
+    @cached_property
+    def discrepancy(self) -> Discrepancy:
+        times = {"found_at": NOW, "last_seen_at": NOW}
+        values = {"kind": "total", "subject": "invoice:1", "repair": "look"}
+        return Discrepancy.objects.create(run=self.reconciliation_run, **times, **values)
 
     @cached_property
     def event(self) -> StripeEvent:

@@ -97,6 +97,34 @@ BROKEN_BY = {
     "payment_stripe_id_once": lambda r: again(r.payment),
     "payment_status_known": lambda r: change(r.payment, status="lost"),
     "payment_amounts_not_negative": lambda r: change(r.payment, amount_paid_cents=-1),
+    "payment_out_of_band_once_per_invoice": lambda r: again(r.offline_payment),
+    "payment_through_stripe_has_its_id": lambda r: change(r.payment, stripe_payment_id=None),
+    "invoice_overpaid_not_negative": lambda r: change(r.closed, overpaid_cents=-1),
+    "refund_stripe_id_once": lambda r: again(r.refund),
+    "refund_status_known": lambda r: change(r.refund, status="lost"),
+    "refund_amount_not_negative": lambda r: change(r.refund, amount_cents=-1),
+    "dispute_stripe_id_once": lambda r: again(r.dispute),
+    "dispute_status_known": lambda r: change(r.dispute, status="forgotten"),
+    "dispute_amount_not_negative": lambda r: change(r.dispute, amount_cents=-1),
+    "credit_note_stripe_id_once": lambda r: again(r.credit_note),
+    "credit_note_status_known": lambda r: change(r.credit_note, status="lost"),
+    "credit_note_amounts_positive": lambda r: change(r.credit_note, amount_cents=0),
+    "correction_one_open_per_invoice": lambda r: again(r.correction),
+    "correction_kind_known": lambda r: again(r.correction, kind="gift", status="done"),
+    "correction_status_known": lambda r: change(r.correction, status="lost"),
+    "correction_approved_by_a_second_person": lambda r: change(r.correction, status="approved", decided_by="ann"),
+    "correction_credit_has_an_amount": lambda r: again(r.correction, amount_cents=None, status="rejected"),
+    "correction_expires_later": lambda r: change(r.correction, expires_at=NOW),
+    "dropped_line_once_per_correction": lambda r: again(r.dropped_line),
+    "outbox_correction_message_names_its_correction": lambda r: again(
+        r.customer_message, kind="correction", invoice=r.closed
+    ),
+    "reconciliation_run_phase_known": lambda r: change(r.reconciliation_run, phase="lost"),
+    "reconciliation_run_finished_when_done": lambda r: change(r.reconciliation_run, finished_at=NOW),
+    "discrepancy_open_once_per_subject": lambda r: again(r.discrepancy),
+    "discrepancy_kind_known": lambda r: change(r.discrepancy, kind="mood"),
+    "discrepancy_status_known": lambda r: change(r.discrepancy, status="lost", ended_at=NOW, ended_by="ann"),
+    "discrepancy_ended_by_somebody": lambda r: change(r.discrepancy, status="gone", ended_at=NOW),
     "billing_run_status_known": lambda r: change(r.run, status="lost"),
     "parked_office_once_at_a_time": lambda r: again(r.parking),
     "parked_office_code_known": lambda r: change(r.parking, code="mood"),
@@ -178,6 +206,8 @@ TRIGGERS = {
 ON_BOTH = {
     "invoice_frozen_after_close", "billing_cycle_terms_frozen", "outbox_payload_frozen",
     "patient_tokens_go_with_the_identity",
+    "correction_frozen", "correction_decided_once", "outbox_correction_frozen", "invoice_replaces_frozen",
+    "dropped_line_frozen", "correction_kept", "dropped_line_kept", "credit_note_kept", "refund_kept", "dispute_kept",
     "invoice_kept_after_close", "billing_cycle_kept_after_close", "outbox_message_kept", "outbound_request_kept",
 }  # fmt: skip
 
@@ -370,3 +400,32 @@ def test_activity_periods_of_a_patient_never_overlap(rows, start, end, by):
 def test_activity_periods_may_touch(rows):
     assert rows.open_period.activated_at == rows.period.deactivated_at
     again(rows.period, activated_at=rows.period.activated_at - HOUR, deactivated_at=rows.period.activated_at)
+
+
+CORRECTION = {
+    "invoice_id": uuid.UUID(int=1), "kind": "retry", "reason": "duplicate", "amount_cents": 99, "payback": "stripe",
+    "invoice_version": 9, "requested_by": "bob", "requested_at": NOW - HOUR,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", CORRECTION)
+def test_what_was_asked_for_never_changes(rows, column):
+    refuses("correction_frozen", lambda: change(rows.correction, **{column: CORRECTION[column]}))
+
+
+def test_a_decision_is_made_once(rows):
+    change(rows.correction, status="approved", decided_by="bob", decided_at=NOW)
+    refuses("correction_decided_once", lambda: change(rows.correction, decided_by="cid"))
+    change(rows.correction, status="done", ended_at=NOW)
+
+
+def test_a_replacement_keeps_its_link_and_a_message_its_correction(rows):
+    refuses("invoice_replaces_frozen", lambda: change(rows.open, replaces=rows.closed))
+    refuses("outbox_correction_frozen", lambda: change(rows.invoice_message, correction=rows.correction))
+    refuses("dropped_line_frozen", lambda: change(rows.dropped_line, line_item=rows.open_line))
+
+
+@pytest.mark.parametrize("name", ["correction", "dropped_line", "credit_note", "refund", "dispute"])
+def test_the_proof_of_money_that_moved_is_never_deleted(rows, name):
+    row = getattr(rows, name)
+    refuses(f"{name}_kept", lambda: type(row)._base_manager.filter(pk=row.pk)._raw_delete("default"))

@@ -1,7 +1,18 @@
 """The tables of billing, one idea per file; import from here."""
 
 from billing.models.api_key import OfficeApiKey, Scope
+from billing.models.correction import (
+    NEEDS_SECOND_PERSON,
+    OPEN_CORRECTIONS,
+    Correction,
+    CorrectionKind,
+    CorrectionReason,
+    CorrectionStatus,
+    DroppedLine,
+    PaybackChannel,
+)
 from billing.models.cycle import BillingCycle
+from billing.models.expected_event import ExpectedEvent
 from billing.models.incident import CanaryRun, Incident
 from billing.models.invoice import (
     ALLOWED_MOVES,
@@ -17,20 +28,56 @@ from billing.models.invoice import (
     NewUUID,
     SettlementReason,
 )
+from billing.models.money_back import (
+    DISPUTES_OPEN,
+    REFUNDS_OUT,
+    CreditNote,
+    CreditNoteStatus,
+    Dispute,
+    DisputeStatus,
+    Refund,
+    RefundStatus,
+)
 from billing.models.office_profile import OfficeProfile
 from billing.models.outbox import MessageKind, MessageStatus, OutboundRequest, OutboxMessage, OutboxStep
-from billing.models.payment import Payment, PaymentStatus
+from billing.models.payment import Payment, PaymentChannel, PaymentStatus
+from billing.models.reconciliation import (
+    Discrepancy,
+    DiscrepancyKind,
+    DiscrepancyStatus,
+    ReconciliationPhase,
+    ReconciliationRun,
+    RepairKind,
+    StripeInvoiceCopy,
+)
 from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
 from billing.models.stripe_event import EventStatus, StripeEvent
 
 __all__ = [
     "ALLOWED_MOVES",
+    "DISPUTES_OPEN",
     "LINE_TOTAL",
+    "NEEDS_SECOND_PERSON",
+    "OPEN_CORRECTIONS",
+    "REFUNDS_OUT",
     "BillingCycle",
     "BillingRun",
     "CanaryRun",
     "ChargeReason",
+    "Correction",
+    "CorrectionKind",
+    "CorrectionReason",
+    "CorrectionStatus",
+    "CreditNote",
+    "CreditNoteStatus",
+    "Discrepancy",
+    "DiscrepancyKind",
+    "DiscrepancyStatus",
+    "Dispute",
+    "DisputeStatus",
+    "DroppedLine",
     "EventStatus",
+    "ExpectedEvent",
     "HostedInvoicePage",
     "Incident",
     "Invoice",
@@ -49,10 +96,18 @@ __all__ = [
     "OutboxStep",
     "ParkedOffice",
     "ParkingCode",
+    "PaybackChannel",
     "Payment",
+    "PaymentChannel",
     "PaymentStatus",
+    "ReconciliationPhase",
+    "ReconciliationRun",
+    "Refund",
+    "RefundStatus",
+    "RepairKind",
     "RunStatus",
     "Scope",
     "SettlementReason",
     "StripeEvent",
+    "StripeInvoiceCopy",
 ]

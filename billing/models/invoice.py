@@ -104,9 +104,13 @@ class Invoice(models.Model):
     # Staff's own words: internal only, encrypted, never sent.
     internal_note = EncryptedTextField(blank=True, default="")
     stripe_invoice_id = models.CharField(max_length=80, null=True, blank=True)
+    # The canceled invoice that this one stands in for (decisions.md 16).
+    replaces = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="replacement")
     # Raised with every change after closing: a worker writes only over the version it read (reliability.md, "Inbox").
     version = models.PositiveIntegerField(default=0)
     attempt_count = models.PositiveIntegerField(default=0)
+    # What Stripe received beyond the total, in cents.
+    overpaid_cents = models.BigIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -115,6 +119,8 @@ class Invoice(models.Model):
     paid_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     canceled_at = models.DateTimeField(null=True, blank=True)
+    # Written off at Stripe; it can still be paid or voided there later.
+    written_off_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -142,6 +148,7 @@ class Invoice(models.Model):
                 | Q(closed_at__isnull=False, total_cents__gte=0),
                 name="invoice_total_frozen_at_close",
             ),
+            models.CheckConstraint(condition=Q(overpaid_cents__gte=0), name="invoice_overpaid_not_negative"),
             models.CheckConstraint(
                 condition=~Q(status__in=_CLOSED_STATUSES) | Q(closed_at__isnull=False),
                 name="invoice_closed_before_sent",

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from billing.models.correction import Correction
 from billing.models.invoice import Invoice
 from offices.models import Office
 
@@ -15,6 +16,7 @@ class MessageKind(models.TextChoices):
     CUSTOMER = "customer"
     INVOICE = "invoice"
     PROFILE = "profile"
+    CORRECTION = "correction"
 
 
 class MessageStatus(models.TextChoices):
@@ -35,6 +37,9 @@ class OutboxMessage(models.Model):
     office = models.ForeignKey(Office, on_delete=models.PROTECT, related_name="outbox_messages")
     invoice = models.ForeignKey(
         Invoice, on_delete=models.PROTECT, null=True, blank=True, related_name="outbox_messages"
+    )
+    correction = models.OneToOneField(
+        Correction, on_delete=models.PROTECT, null=True, blank=True, related_name="outbox_message"
     )
     payload = models.TextField()
     payload_digest = models.CharField(max_length=64)
@@ -66,9 +71,14 @@ class OutboxMessage(models.Model):
                 name="outbox_leased_has_a_token",
             ),
             models.CheckConstraint(
-                condition=Q(kind=MessageKind.INVOICE, invoice__isnull=False)
-                | (~Q(kind=MessageKind.INVOICE) & Q(invoice__isnull=True)),
+                condition=Q(kind__in=[MessageKind.INVOICE, MessageKind.CORRECTION], invoice__isnull=False)
+                | (~Q(kind__in=[MessageKind.INVOICE, MessageKind.CORRECTION]) & Q(invoice__isnull=True)),
                 name="outbox_invoice_message_names_its_invoice",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=MessageKind.CORRECTION, correction__isnull=False)
+                | (~Q(kind=MessageKind.CORRECTION) & Q(correction__isnull=True)),
+                name="outbox_correction_message_names_its_correction",
             ),
         ]
         indexes = [

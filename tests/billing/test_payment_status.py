@@ -67,6 +67,10 @@ def seen_as(invoice: Invoice, state: str, **fields) -> InboundInvoice:
         "payments": (),
         "payments_expanded": True,
         "payments_have_more": False,
+        "overpaid_cents": 0,
+        "credited_before_payment_cents": 0,
+        "credited_after_payment_cents": 0,
+        "finalization_failed": False,
     }
     return InboundInvoice(**values | fields)
 

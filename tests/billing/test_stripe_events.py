@@ -264,13 +264,14 @@ def test_a_part_payment_is_a_row_and_the_invoice_stays_sent(stripe, clock, sent)
     assert sum(Payment.objects.values_list("amount_paid_cents", flat=True)) == TOTAL_CENTS
 
 
-def test_money_from_elsewhere_pays_without_a_paid_payment_row(stripe, clock, sent):
+def test_money_from_elsewhere_is_a_payment_out_of_band(stripe, clock, sent):
     invoice, stripe_id = sent
     stripe.dashboard.pay_out_of_band(stripe_id)
     hear(stripe, clock)
 
     assert status_of(invoice) == InvoiceStatus.PAID
-    assert not Payment.objects.filter(status=PaymentStatus.PAID).exists()
+    paid = Payment.objects.get(status=PaymentStatus.PAID)
+    assert (paid.channel, paid.amount_paid_cents, paid.stripe_payment_id) == ("out_of_band", TOTAL_CENTS, None)
 
 
 @pytest.mark.parametrize(
