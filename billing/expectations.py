@@ -10,11 +10,21 @@ from django.db.models import Sum
 
 from billing.customers import customer_document, opaque_document
 from billing.documents import CustomerDocument
-from billing.models import Invoice, LineItem
+from billing.models import Correction, CorrectionReason, Invoice, LineItem, PaybackChannel
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.operation import Operation
-from billing.stripe_gateway.outbound_values import CollectionMethod, InvoiceKind, LineText
+from billing.stripe_gateway.outbound_values import CollectionMethod, CreditReason, InvoiceKind, LineText
 from offices.models import Office
+
+# Stripe knows four reasons; which of ours each stands for. Ours says more, and stays here.
+CREDIT_REASON_OF = {
+    CorrectionReason.DUPLICATE: CreditReason.DUPLICATE,
+    CorrectionReason.FRAUD: CreditReason.FRAUDULENT,
+    CorrectionReason.BILLED_IN_ERROR: CreditReason.ORDER_CHANGE,
+    CorrectionReason.WRONG_PRICE: CreditReason.ORDER_CHANGE,
+    CorrectionReason.GOODWILL: CreditReason.ORDER_CHANGE,
+    CorrectionReason.SERVICE_ISSUE: CreditReason.PRODUCT_UNSATISFACTORY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +126,46 @@ def _email(profile: CustomerDocument) -> dict[str, str]:
 
 def _after(after: str | None) -> dict[str, str]:
     return {"starting_after": after} if after else {}
+
+
+def pay_out_of_band(stripe_invoice_id: str) -> Expectation:
+    """One of our invoices, paid by check or wire as two people confirmed."""
+    return Expectation(Operation.PAY_INVOICE, {"{invoice}": stripe_invoice_id, "paid_out_of_band": "true"})
+
+
+def create_credit_note(correction: Correction, stripe_invoice_id: str) -> Expectation:
+    """The approved correction, to the cent."""
+    amount = str(correction.amount_cents)
+    values = {
+        "invoice": stripe_invoice_id,
+        "amount": amount,
+        "reason": CREDIT_REASON_OF[CorrectionReason(correction.reason)].value,
+        "metadata[credit_note_id]": str(correction.pk),
+    }
+    if correction.payback:
+        part = "refund_amount" if correction.payback == PaybackChannel.STRIPE else "out_of_band_amount"
+        values[part] = amount
+    return Expectation(Operation.CREATE_CREDIT_NOTE, values)
+
+
+def created_within(operation: Operation, created_from: int, created_until: int, after: str | None) -> Expectation:
+    """What was made at Stripe in a window of a run of ours (Unix seconds, half-open), page by page."""
+    values = {"created[gte]": str(created_from), "created[lt]": str(created_until), **_after(after)}
+    if operation is Operation.LIST_INVOICES:
+        values["expand[]"] = "data.payments"
+    return Expectation(operation, values)
+
+
+def listed_of(operation: Operation, name: str, stripe_id: str, after: str | None) -> Expectation:
+    """What hangs on one of our invoices (`invoice`) or payments (`payment_intent`), page by page."""
+    return Expectation(operation, {name: stripe_id, **_after(after)})
+
+
+def list_pending_items(after: str | None) -> Expectation:
+    """Items without an invoice, page by page."""
+    return Expectation(Operation.LIST_PENDING_ITEMS, _after(after))
+
+
+def retrieve(operation: Operation, name: str, stripe_id: str) -> Expectation:
+    """One object by its id, which stands on a row of ours or in our inbox."""
+    return Expectation(operation, {name: stripe_id})

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from billing import expectations
 from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
+from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
@@ -89,7 +90,16 @@ def _retrieve_customer(variables: Variables) -> Expectation | None:
     return expectations.retrieve_customer(variables["{customer}"]) if known else None
 
 
+def _pay_invoice(variables: Variables) -> Expectation | None:
+    if "paid_out_of_band" not in variables:
+        return _on_invoice(Operation.PAY_INVOICE)(variables)
+    stripe_id = variables["{invoice}"]
+    return expectations.pay_out_of_band(stripe_id) if settled_out_of_band(stripe_id) else None
+
+
 def _list_invoices(variables: Variables) -> Expectation | None:
+    if "customer" not in variables:
+        return invoices_of_a_window(variables)
     office_id, after = _office_of_customer(variables["customer"]), variables.get("starting_after")
     if office_id is None:
         return None
@@ -135,6 +145,8 @@ _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
     Operation.LIST_INVOICE_LINES: _list_lines,
     Operation.CREATE_INVOICE_ITEM: _create_item,
     Operation.FINALIZE_INVOICE: _on_invoice(Operation.FINALIZE_INVOICE),
-    Operation.PAY_INVOICE: _on_invoice(Operation.PAY_INVOICE),
+    Operation.PAY_INVOICE: _pay_invoice,
     Operation.VOID_INVOICE: _on_invoice(Operation.VOID_INVOICE),
+    Operation.MARK_UNCOLLECTIBLE: _on_invoice(Operation.MARK_UNCOLLECTIBLE),
+    **MONEY_LEDGER,
 }

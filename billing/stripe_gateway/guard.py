@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from billing.stripe_gateway.operation import Operation
-from billing.stripe_gateway.policy import RULES, VOCABULARY, OperationRule
+from billing.stripe_gateway.policy import RULES, VOCABULARY
+from billing.stripe_gateway.policy_grammar import OperationRule
 from billing.stripe_gateway.refusal import OutboundRefused, Refusal, RefusalReason
 from billing.stripe_gateway.wire import WireMalformed, parse_form
 
