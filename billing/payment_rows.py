@@ -38,16 +38,28 @@ _DISPUTE_ENDS = frozenset(
 )
 
 
-def record_payments(invoice: Invoice, seen: InboundInvoice, *, actor: str, now: datetime) -> None:
-    """Bring the payments of the invoice to what Stripe shows, money that came past Stripe included."""
-    for payment in seen.payments:
+def record_payments(
+    invoice: Invoice,
+    seen: InboundInvoice,
+    *,
+    actor: str,
+    now: datetime,
+    payments: tuple[InboundPayment, ...] | None = None,
+) -> None:
+    """Bring the payments of the invoice to what Stripe shows, money that came past Stripe included.
+
+    `payments` are all of them, where the invoice's own reply holds only the first page.
+    """
+    complete = payments is not None or (seen.payments_expanded and not seen.payments_have_more)
+    payments = seen.payments if payments is None else payments
+    for payment in payments:
         known = Payment.objects.filter(stripe_payment_id=str(payment.id)).first()
         # A paid payment stays paid: what comes later is a refund, a row of its own.
         if known is None or known.status != PaymentStatus.PAID:
             fields = _payment_fields(invoice, payment, now)
             Payment.objects.update_or_create(stripe_payment_id=str(payment.id), defaults=fields)
-    if seen.payments_expanded and not seen.payments_have_more and seen.status == InvoiceState.PAID:
-        _record_out_of_band(invoice, seen, actor=actor, now=now)
+    if complete and seen.status == InvoiceState.PAID:
+        _record_out_of_band(invoice, seen, payments, actor=actor, now=now)
 
 
 def _payment_fields(invoice: Invoice, payment: InboundPayment, now: datetime) -> dict[str, object]:
@@ -68,10 +80,12 @@ def _payment_fields(invoice: Invoice, payment: InboundPayment, now: datetime) ->
     return fields
 
 
-def _record_out_of_band(invoice: Invoice, seen: InboundInvoice, *, actor: str, now: datetime) -> None:
+def _record_out_of_band(
+    invoice: Invoice, seen: InboundInvoice, payments: tuple[InboundPayment, ...], *, actor: str, now: datetime
+) -> None:
     """What Stripe counts as paid and no payment there explains came by check or wire."""
     through_stripe = sum(
-        payment.amount_paid_cents or 0 for payment in seen.payments if payment.status.value == PaymentStatus.PAID
+        payment.amount_paid_cents or 0 for payment in payments if payment.status.value == PaymentStatus.PAID
     )
     outside = seen.amount_paid_cents - through_stripe
     if outside <= 0 or Payment.objects.filter(invoice=invoice, channel=PaymentChannel.OUT_OF_BAND).exists():

@@ -15,22 +15,17 @@ from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from billing import expectations, payment_status
 from billing.fail_points import FailPoint, reach
 from billing.incidents import record_incident
-from billing.models import EventStatus, Invoice, InvoiceStatus, ParkingCode, StripeEvent
+from billing.invoice_pull import pull_invoice
+from billing.models import EventStatus, Invoice, ParkingCode, StripeEvent
 from billing.parking import park_office
 from billing.payment_status import InvoiceDiffers, VersionChanged
-from billing.stripe_connection import call_stripe
-from billing.stripe_gateway.inbound import InboundInvoice
-from billing.stripe_gateway.operation import Operation
-from billing.stripe_gateway.outbound import RetrieveInvoice
-from billing.stripe_gateway.outbound_values import StripeId
 from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
 from billing.stripe_gateway.webhook import EventEnvelope
 from billing.wake_up import Bell, ring_after_commit
-from offices.locking import OfficeBusy, lock_office
+from offices.locking import OfficeBusy
 
 logger = structlog.get_logger(__name__)
 
@@ -130,14 +125,16 @@ def _process(
         # Charges, refunds, disputes and customers become rows with the reconciliation; the events are kept for it.
         _settle(events, EventStatus.IGNORED, clock(), summary)
         return
-    invoice = Invoice.objects.filter(stripe_invoice_id=object_id).only("pk", "office_id", "version").first()
+    invoice = (
+        Invoice.objects.filter(stripe_invoice_id=object_id)
+        .only("pk", "office_id", "version", "stripe_invoice_id")
+        .first()
+    )
     if invoice is None:
         _quarantine(events, clock(), summary)
         return
     try:
-        seen = _fetch(object_id)
-        reach(FailPoint.EVENTS_FETCHED)
-        _apply(invoice, seen, clock())
+        pull_invoice(invoice, actor=ACTOR, clock=clock)
     except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
         _note(events, getattr(error, "code", type(error).__name__), summary)
         return
@@ -147,21 +144,6 @@ def _process(
         return
     reach(FailPoint.EVENTS_APPLIED)
     _settle(events, EventStatus.DONE, clock(), summary)
-
-
-def _fetch(stripe_invoice_id: str) -> InboundInvoice:
-    return call_stripe(
-        RetrieveInvoice(StripeId(stripe_invoice_id)),
-        expectation=expectations.on_invoice(Operation.RETRIEVE_INVOICE, stripe_invoice_id),
-    )
-
-
-def _apply(invoice: Invoice, seen: InboundInvoice, now: datetime) -> InvoiceStatus:
-    with transaction.atomic():
-        lock_office(invoice.office_id)
-        return payment_status.apply(
-            invoice_id=invoice.pk, seen=seen, actor=ACTOR, now=now, read_version=invoice.version
-        )
 
 
 def _stop(
