@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+from uuid import UUID
 
 from django.db import transaction
 
@@ -119,7 +120,7 @@ def _intent(intent: StripeId, message: OutboxMessage | None) -> InboundPaymentIn
     return call_stripe(RetrievePaymentIntent(intent), expectation=expectation, message=message)
 
 
-def _record(invoice_id: object, seen: SeenMoney, *, actor: str, now: datetime) -> None:
+def _record(invoice_id: UUID, seen: SeenMoney, *, actor: str, now: datetime) -> None:
     invoice = Invoice.objects.select_related("office").defer("internal_note").get(pk=invoice_id)
     payment_rows.record_payments(invoice, seen.invoice, payments=seen.payments, actor=actor, now=now)
     by_intent = {payment.payment_intent_id: payment for payment in Payment.objects.filter(invoice=invoice)}
