@@ -14,10 +14,12 @@ from django.db.models.functions import Coalesce, Least
 from audit.chain import Fact, record
 from billing.models import (
     ALLOWED_MOVES,
+    BillingCycle,
     HostedInvoicePage,
     Invoice,
     InvoiceStatus,
     LineItem,
+    MonthClose,
 )
 from billing.payment_rows import record_payments
 from billing.stripe_gateway.inbound import InboundInvoice, InvoiceState
@@ -72,7 +74,10 @@ def apply(
         raise VersionChanged("the invoice changed while Stripe was asked")
     _check_same(invoice, seen)
     before = _state(invoice)
-    for status in _moves(InvoiceStatus(invoice.status), status_of(seen)):
+    target = status_of(seen)
+    if target == InvoiceStatus.CANCELED and _month_is_locked(invoice):
+        target = InvoiceStatus(invoice.status)  # reconciliation tells of it: a locked month is corrected by credits
+    for status in _moves(InvoiceStatus(invoice.status), target):
         _move(invoice, status, seen, actor=actor, now=now)
     invoice.stripe_invoice_id = str(seen.id)
     invoice.due_at = _time(seen.due_date) or invoice.due_at
@@ -90,6 +95,13 @@ def apply(
     _record_hosted_page(invoice, seen, now)
     refresh_past_due([invoice.office_id], now=now)
     return InvoiceStatus(invoice.status)
+
+
+def _month_is_locked(invoice: Invoice) -> bool:
+    if invoice.cycle_id is None:
+        return False
+    cycle = BillingCycle.objects.filter(pk=invoice.cycle_id).values("key")
+    return MonthClose.objects.filter(key__in=cycle, locked_at__isnull=False).exists()
 
 
 def _state(invoice: Invoice) -> tuple[object, ...]:

@@ -19,6 +19,7 @@ from billing.models import (
     Dispute,
     DroppedLine,
     Invoice,
+    MonthClose,
     OfficeApiKey,
     OutboxMessage,
     ParkedOffice,
@@ -148,6 +149,11 @@ class Rows:
     @cached_property
     def dropped_line(self) -> DroppedLine:
         return DroppedLine.objects.create(correction=self.correction, line_item=self.closed_line)
+
+    @cached_property
+    def month_close(self) -> MonthClose:
+        values = {"first_signed_by": "ann", "first_signed_at": NOW, "signed": "{}"}
+        return MonthClose.objects.create(key=self.closed_cycle.key, **values)
 
     @cached_property
     def reconciliation_run(self) -> ReconciliationRun:

@@ -119,6 +119,9 @@ BROKEN_BY = {
     "outbox_correction_message_names_its_correction": lambda r: again(
         r.customer_message, kind="correction", invoice=r.closed
     ),
+    "month_close_key_is_a_month": lambda r: again(r.month_close, key="2026-13"),
+    "month_close_locked_with_the_second_signature": lambda r: change(r.month_close, locked_at=NOW),
+    "month_close_signed_by_two_people": lambda r: change(r.month_close, second_signed_by="ann", locked_at=NOW),
     "reconciliation_run_phase_known": lambda r: change(r.reconciliation_run, phase="lost"),
     "reconciliation_run_finished_when_done": lambda r: change(r.reconciliation_run, finished_at=NOW),
     "discrepancy_open_once_per_subject": lambda r: again(r.discrepancy),
@@ -195,18 +198,23 @@ TRIGGERS = {
     "postgresql": {
         "audit_entry_append_only",
         *(f"line_item_frozen_{event}" for event in ("insert", "update", "delete", "truncate")),
+        "month_locked_cycle",
+        "month_close_frozen",
     },
     "sqlite": {
         *(f"audit_entry_append_only_{event}" for event in ("update", "delete")),
         *(f"line_item_frozen_{event}" for event in ("insert", "update", "delete")),
         *(f"activity_period_never_overlaps_{event}" for event in ("INSERT", "UPDATE")),
         "billing_cycle_never_overlaps",
+        *(f"month_locked_cycle_{event}" for event in ("insert", "update", "delete")),
+        *(f"month_close_frozen_{event}" for event in ("update", "delete")),
     },
 }
 ON_BOTH = {
     "invoice_frozen_after_close", "billing_cycle_terms_frozen", "outbox_payload_frozen",
     "patient_tokens_go_with_the_identity",
     "correction_frozen", "correction_decided_once", "outbox_correction_frozen", "invoice_replaces_frozen",
+    "month_locked_invoice", "month_locked_cancel",
     "dropped_line_frozen", "correction_kept", "dropped_line_kept", "credit_note_kept", "refund_kept", "dispute_kept",
     "invoice_kept_after_close", "billing_cycle_kept_after_close", "outbox_message_kept", "outbound_request_kept",
 }  # fmt: skip
@@ -264,7 +272,7 @@ def test_no_line_enters_or_leaves_a_closed_invoice(rows):
 @pytest.mark.postgresql
 def test_lines_cannot_be_truncated(rows):
     execute("SET CONSTRAINTS ALL IMMEDIATE")  # or PostgreSQL itself refuses, for the checks that still wait
-    refuses("line_item_frozen_after_close", lambda: execute("TRUNCATE billing_lineitem"))
+    refuses("line_item_frozen_after_close", lambda: execute("TRUNCATE billing_lineitem CASCADE"))
 
 
 def test_one_closed_line_among_open_ones_stops_the_whole_statement(rows):

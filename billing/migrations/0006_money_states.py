@@ -608,7 +608,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("kind", "credit"), _negated=True),
-                    models.Q(("amount_cents__isnull", False), ("amount_cents__gt", 0)),
+                    models.Q(("amount_cents__gt", 0), ("amount_cents__isnull", False)),
                     _connector="OR",
                 ),
                 name="correction_credit_has_an_amount",

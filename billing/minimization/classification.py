@@ -147,6 +147,10 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         " ended_by",
         _EPHI: "ours theirs note",  # may name accounts by their reference; the note is staff's own words
     },
+    "billing.MonthClose": {
+        _AGGREGATE: "signed",
+        _INTERNAL: "key first_signed_by first_signed_at second_signed_by locked_at",
+    },
     "billing.ExpectedEvent": {
         _SAFE: "stripe_object_id",
         _INTERNAL: "id step event_type registered_at expected_by heard_at pulled_at",

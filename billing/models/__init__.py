@@ -38,6 +38,7 @@ from billing.models.money_back import (
     Refund,
     RefundStatus,
 )
+from billing.models.month_close import MonthClose
 from billing.models.office_profile import OfficeProfile
 from billing.models.outbox import MessageKind, MessageStatus, OutboundRequest, OutboxMessage, OutboxStep
 from billing.models.payment import Payment, PaymentChannel, PaymentStatus
@@ -88,6 +89,7 @@ __all__ = [
     "LineItem",
     "MessageKind",
     "MessageStatus",
+    "MonthClose",
     "NewUUID",
     "OfficeApiKey",
     "OfficeProfile",
