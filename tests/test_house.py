@@ -125,7 +125,8 @@ def test_what_a_person_types_is_executable_posix_sh(program):
 
 # --- Settings: outside DEBUG a missing or default secret stops the program and is named ---
 SECRETS = (
-    "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BLIND_INDEX_KEYS", "AUDIT_KEYS", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS",
+    "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BLIND_INDEX_KEYS", "AUDIT_KEYS", "AUDIT_SIGNING_KEY", "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRETS",
 )  # fmt: skip
 
 
