@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import structlog
@@ -28,9 +28,9 @@ def path() -> Path | None:
     return Path(settings.AUDIT_ANCHORS_PATH) if settings.AUDIT_ANCHORS_PATH else None
 
 
-def line_of(checkpoint: Checkpoint) -> bytes:
-    """Return the line that anchors this checkpoint, without its end."""
-    facts = {
+def facts_of(checkpoint: Checkpoint) -> dict[str, str | int]:
+    """Return all that was signed of a checkpoint, the signature, and the key that proves it."""
+    return {
         "checkpoint": checkpoint.seq,
         "at": seal.instant(checkpoint.at),
         "streams": checkpoint.streams,
@@ -41,7 +41,11 @@ def line_of(checkpoint: Checkpoint) -> bytes:
         "public_key": checkpoint.public_key,
         "signature": checkpoint.signature,
     }
-    return json.dumps(facts, separators=(",", ":")).encode()
+
+
+def line_of(checkpoint: Checkpoint) -> bytes:
+    """Return the line that anchors this checkpoint, without its end."""
+    return json.dumps(facts_of(checkpoint), separators=(",", ":")).encode()
 
 
 def checkpoint_of(line: bytes) -> int | None:
@@ -67,10 +71,11 @@ def read(file: Path) -> Iterator[bytes]:
 def losses() -> list[Break]:
     """Return what the last anchor knows and the database does not: a checkpoint that is gone or another one."""
     file = path()
-    if file is None or not file.exists():
-        return []
-    with _locked(file) as descriptor:
-        last = _last_line(descriptor)
+    try:
+        with _locked(file) if file is not None and file.exists() else nullcontext() as descriptor:
+            last = b"" if descriptor is None else _last_line(descriptor)
+    except OSError:
+        last = b""  # `append_newest` cannot write it either, and that is told
     if not last:
         return []
     seq = checkpoint_of(last)
