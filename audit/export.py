@@ -116,7 +116,9 @@ def _of_streams(rows: Any, streams: Sequence[str] | None) -> Any:
 
 def _write_entries(writer: "_Writer", done: Exported, scope: _Scope, may_show: MayShow) -> None:
     with writer.lines("heads.jsonl") as write:
-        for head in _of_streams(StreamHead.objects.filter(seq__gt=0).order_by("stream"), scope.streams):
+        # Sorted here: databases differ in how they order text.
+        heads = _of_streams(StreamHead.objects.filter(seq__gt=0), scope.streams)
+        for head in sorted(heads, key=lambda head: head.stream):
             done.streams += 1
             write({"stream": head.stream, "first": scope.first(head), "seq": head.seq, "digest": head.digest})
     with writer.lines("entries.jsonl") as write:

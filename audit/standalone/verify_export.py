@@ -268,10 +268,14 @@ class Checkpoints:
 
     def _leaves(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield (checkpoint, place, leaf) and keep what was sealed of the streams that are named."""
-        for _, head in self.export.lines("sealed_heads.jsonl"):
+        last = (0, -1)
+        for number, head in self.export.lines("sealed_heads.jsonl"):
+            if (head["checkpoint"], head["place"]) <= last:
+                self.findings.add("sealed_heads.jsonl", number, "out_of_order")
+            last = (head["checkpoint"], head["place"])
             if "leaf" in head:
                 if self.export.manifest["streams"] is None:  # all streams were promised
-                    self.findings.add("sealed_heads.jsonl", head["place"], "line_malformed")
+                    self.findings.add("sealed_heads.jsonl", number, "line_malformed")
                 yield head["checkpoint"], head["place"], bytes.fromhex(head["leaf"])
                 continue
             seqs, digests = self.sealed.setdefault(head["stream"], (array("q"), bytearray()))
@@ -297,8 +301,14 @@ class Chains:
 
     def walk(self) -> None:
         """Verify every entry and head."""
-        for _, head in self.export.lines("heads.jsonl"):
-            self.heads[head["stream"]] = (head["first"], head["seq"], head["digest"])
+        last = ""
+        for number, head in self.export.lines("heads.jsonl"):
+            if head["stream"] <= last:
+                self.findings.add("heads.jsonl", number, "out_of_order")
+            last = head["stream"]
+            if not self.since and head["first"] != 1:
+                self.findings.add(last, head["first"], "position_missing")
+            self.heads[last] = (head["first"], head["seq"], head["digest"])
         stream, seq, digest, at = None, 0, GENESIS, 0
         for _, entry in self.export.lines("entries.jsonl"):
             if entry["stream"] != stream:
