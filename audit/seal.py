@@ -64,7 +64,8 @@ def _hashed(prefix: bytes, *fields: str, then: bytes = b"") -> "hashlib._Hash":
     for field in fields:
         data = field.encode()
         parts += (len(data).to_bytes(8, "big"), data)
-    return hashlib.sha256(b"".join((*parts, then)))
+    parts.append(then)
+    return hashlib.sha256(b"".join(parts))
 
 
 def entry_mac(key: bytes, digest: str) -> str:
