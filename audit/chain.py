@@ -117,8 +117,9 @@ def verify(streams: Sequence[str] | None = None) -> tuple[int, list[Break]]:
 def verify_trail(streams: Sequence[str] | None = None, *, anchors: Path | None = None) -> Verified:
     """Verify all streams or the named ones, every checkpoint, and the checkpoints against a file of anchors.
 
-    Finds every edit, deletion, insertion and swap. What a checkpoint has sealed cannot be cut or taken away unseen; that
-    a checkpoint is gone shows against the anchors. Memory does not grow with the trail. Raises OSError for the file.
+    Finds every edit, deletion, insertion and swap. What a checkpoint has sealed cannot be cut or taken away unseen;
+    that a checkpoint is gone shows against the anchors. Memory does not grow with the trail, only with the number of
+    its streams. Raises OSError for the file of anchors.
     """
     with one_snapshot():
         entries, breaks = check_chains(streams)

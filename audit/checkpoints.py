@@ -95,7 +95,9 @@ def _leaf(head: SealedHead) -> bytes:
 
 def _survey(places: int, refused: list[Break]) -> tuple[list[SealedHead], list[SealedHead]]:
     """Return every leaf of the next tree, and those of them that are not sealed yet."""
-    leaves, changed, newcomers = [], [], []
+    leaves: list[SealedHead] = []
+    changed: list[SealedHead] = []
+    newcomers: list[SealedHead] = []
     for head, sealed in _heads():
         if sealed is not None and (head.seq, head.digest) == (sealed.seq, sealed.digest):
             leaves.append(sealed)

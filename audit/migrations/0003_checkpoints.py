@@ -13,34 +13,53 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Checkpoint',
+            name="Checkpoint",
             fields=[
-                ('seq', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('streams', models.BigIntegerField()),
-                ('entries', models.BigIntegerField()),
-                ('root', models.CharField(max_length=64)),
-                ('previous', models.CharField(max_length=64)),
-                ('digest', models.CharField(max_length=64)),
-                ('public_key', models.CharField(max_length=64)),
-                ('signature', models.CharField(max_length=128)),
+                ("seq", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("streams", models.BigIntegerField()),
+                ("entries", models.BigIntegerField()),
+                ("root", models.CharField(max_length=64)),
+                ("previous", models.CharField(max_length=64)),
+                ("digest", models.CharField(max_length=64)),
+                ("public_key", models.CharField(max_length=64)),
+                ("signature", models.CharField(max_length=128)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('previous',), name='audit_checkpoint_chain_never_forks'), models.CheckConstraint(condition=models.Q(('seq__gte', 1)), name='audit_checkpoint_positions_start_at_one')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("previous",), name="audit_checkpoint_chain_never_forks"),
+                    models.CheckConstraint(
+                        condition=models.Q(("seq__gte", 1)), name="audit_checkpoint_positions_start_at_one"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SealedHead',
+            name="SealedHead",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('place', models.BigIntegerField()),
-                ('stream', models.CharField(max_length=100)),
-                ('seq', models.BigIntegerField()),
-                ('digest', models.CharField(max_length=64)),
-                ('checkpoint', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='heads', to='audit.checkpoint')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("place", models.BigIntegerField()),
+                ("stream", models.CharField(max_length=100)),
+                ("seq", models.BigIntegerField()),
+                ("digest", models.CharField(max_length=64)),
+                (
+                    "checkpoint",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="heads",
+                        to="audit.checkpoint",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('checkpoint', 'place'), name='sealed_head_once_per_checkpoint'), models.UniqueConstraint(fields=('stream', 'seq'), name='sealed_head_once_per_position'), models.CheckConstraint(condition=models.Q(('place__gte', 0)), name='sealed_head_place_not_negative')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("checkpoint", "place"), name="sealed_head_once_per_checkpoint"),
+                    models.UniqueConstraint(fields=("stream", "seq"), name="sealed_head_once_per_position"),
+                    models.CheckConstraint(
+                        condition=models.Q(("place__gte", 0)), name="sealed_head_place_not_negative"
+                    ),
+                ],
             },
         ),
         database_rule(

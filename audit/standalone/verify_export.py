@@ -2,8 +2,8 @@
 
     python verify_export.py FOLDER --fingerprint SHA256 [--fingerprint ...] [--anchors FILE]
 
-A fingerprint is the SHA-256 of a public key that may have signed; get it from somebody, not from the export. `--anchors`
-are lines that were kept elsewhere: the export must know every one of them. Take this file from a place you trust too.
+A fingerprint is the SHA-256 of a public key that may have signed: ask for it, do not take it from the export. `--anchors`
+are lines that were kept elsewhere: the export must know every one of them. Take this file from a place you trust.
 
 Exit 0: everything verifies. Exit 1: something does not; each break is named by stream, position and code. Exit 2: wrong
 arguments, or no such folder. Memory grows with the number of streams, and by 40 bytes for each
@@ -22,6 +22,7 @@ import json
 import re
 import sys
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 GENESIS = "0" * 64
+Positions = tuple["array[int]", bytearray]  # positions of a stream that were sealed, and 32 bytes of digest for each
 LONGEST_LINE = 1_048_576  # bytes; nothing of ours is a tenth of that
 LARGEST_LIST = 100  # breaks printed; their number is always told
 DECODE = json.JSONDecoder().decode
 HEX = {size: re.compile(rf"[0-9a-f]{{{size}}}") for size in (64, 128)}
 
+
 class Shape:
-    """What a line must hold and nothing besides, in this order: text, numbers, and hexadecimal digits by their number."""
+    """What a line must hold, in this order and nothing besides: text, numbers, or so many hexadecimal digits."""
 
     def __init__(self, **kinds: Any) -> None:
         self.names = tuple(kinds)
@@ -48,7 +51,7 @@ class Shape:
         self.hex_pattern = re.compile(",".join(rf"[0-9a-f]{{{size}}}" for size in digits.values()))
 
     def fits(self, found: dict[str, Any]) -> bool:
-        """Look at all of one kind together: a million lines take a third of the time."""
+        """Look at all values of one kind together: there are millions."""
         if tuple(found) != self.names:
             return False
         values = found.__getitem__
@@ -116,6 +119,7 @@ def parsed(line: bytes, *shapes: Shape) -> dict[str, Any]:
 
 
 def is_signed(public_key: str, signature: str, message: bytes) -> bool:
+    """Return whether the signature is this key's; garbage is no signature."""
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), message)
     except (InvalidSignature, ValueError):
@@ -131,6 +135,7 @@ class Findings:
         self.count = 0
 
     def add(self, where: str, position: int, code: str) -> None:
+        """Keep a break while the list is not too long; count it always."""
         self.count += 1
         if len(self.breaks) < LARGEST_LIST:
             self.breaks.append((where, position, code))
@@ -143,6 +148,7 @@ class Tree:
         self.levels: list[list[bytes]] = []
 
     def put(self, leaves: dict[int, bytes]) -> None:
+        """Put leaves at their places, in ascending order; raise Unreadable for a gap."""
         level = 0
         while True:
             if level == len(self.levels):
@@ -159,6 +165,7 @@ class Tree:
             level += 1
 
     def root(self) -> tuple[str, int]:
+        """Return the root in hex and the number of leaves."""
         return (self.levels[-1][0].hex(), len(self.levels[0])) if self.levels and self.levels[0] else ("", 0)
 
 
@@ -174,16 +181,17 @@ class Export:
         self.manifest: dict[str, Any] = {"files": {}, "streams": None, "since": None}
 
     def read_manifest(self, fingerprints: set[str]) -> None:
+        """Read the manifest and judge its signature; without one, nothing of the folder passes."""
         try:
             text = (self.folder / "manifest.json").read_bytes()
             signature = (self.folder / "manifest.sig").read_bytes()
             manifest = parsed(text, MANIFEST)
-            if manifest["format"] != FORMAT:
-                raise Unreadable
         except (OSError, Unreadable):
             self.findings.add("manifest.json", 0, "manifest_unreadable")
             return
         self.manifest = manifest
+        if manifest["format"] != FORMAT:
+            self.findings.add("manifest.json", 0, "format_unknown")
         if fingerprint(manifest["public_key"]) not in fingerprints:
             self.findings.add("manifest.json", 0, "key_not_expected")
         plain = signature.decode("latin-1").removesuffix("\n")
@@ -198,8 +206,7 @@ class Export:
         for name in sorted(found ^ expected | set(self.manifest["files"]) ^ expected):
             self.findings.add(name, 0, "file_missing" if name in expected else "file_unexpected")
         for name in ALSO:
-            for _ in self._raw(name):
-                pass
+            deque(self._raw(name), maxlen=0)
 
     def lines(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (line number, what it says); a line that says something else is a finding."""
@@ -223,6 +230,7 @@ class Export:
 
 
 def fingerprint(public_key: str) -> str:
+    """Return the SHA-256 of a public key."""
     return hashlib.sha256(bytes.fromhex(public_key)).hexdigest()
 
 
@@ -231,12 +239,12 @@ class Checkpoints:
 
     def __init__(self, export: Export, fingerprints: set[str]) -> None:
         self.export, self.findings, self.fingerprints = export, export.findings, fingerprints
-        self.sealed: "dict[str, tuple[array[int], bytearray]]" = {}
+        self.sealed: dict[str, Positions] = {}
         self.marks: dict[int, bytes] = {}
         self.last = 0
 
     def walk(self, wanted: Callable[[int], bool]) -> None:
-        """Verify every checkpoint; remember the digests of those that an anchor speaks of."""
+        """Verify every checkpoint; remember a mark of those that an anchor speaks of."""
         tree, previous, held = Tree(), GENESIS, self._leaves()
         pending = next(held, None)
         for _, checkpoint in self.export.lines("checkpoints.jsonl"):
@@ -244,20 +252,23 @@ class Checkpoints:
             while pending is not None and pending[0] <= seq:
                 leaves[pending[1]] = pending[2]
                 pending = next(held, None)
-            if seq != self.last + 1:
-                self.findings.add("checkpoints", self.last + 1, "checkpoint_missing")
-            elif checkpoint["previous"] != previous:
-                self.findings.add("checkpoints", seq, "checkpoint_chain_broken")
-            if code := self._fault(checkpoint):
-                self.findings.add("checkpoints", seq, code)
+            self._check(checkpoint, previous)
             self._grow(tree, leaves, checkpoint)
             if wanted(seq):
                 self.marks[seq] = _mark(checkpoint)
             previous, self.last = checkpoint["digest"], seq
         if pending is not None:
             self.findings.add("checkpoints", self.last + 1, "checkpoint_missing")
-            for _ in held:
-                pass
+            deque(held, maxlen=0)  # to its end, so that the whole file is hashed
+
+    def _check(self, checkpoint: dict[str, Any], previous: str) -> None:
+        seq = checkpoint["checkpoint"]
+        if seq != self.last + 1:
+            self.findings.add("checkpoints", self.last + 1, "checkpoint_missing")
+        elif checkpoint["previous"] != previous:
+            self.findings.add("checkpoints", seq, "checkpoint_chain_broken")
+        if code := self._fault(checkpoint):
+            self.findings.add("checkpoints", seq, code)
 
     def _fault(self, checkpoint: dict[str, Any]) -> str | None:
         fields = [str(checkpoint[name]) for name in ("checkpoint", "at", "streams", "entries", "root")]
@@ -305,7 +316,7 @@ def _mark(facts: dict[str, Any]) -> bytes:
 class Chains:
     """Walks the entries, stream by stream, against what checkpoints sealed and where the heads say they end."""
 
-    def __init__(self, export: Export, sealed: "dict[str, tuple[array[int], bytearray]]") -> None:
+    def __init__(self, export: Export, sealed: dict[str, Positions]) -> None:
         self.findings, self.sealed, self.export = export.findings, sealed, export
         self.heads: dict[str, tuple[int, int, str]] = {}
         self.since = export.manifest["since"] is not None
@@ -321,7 +332,7 @@ class Chains:
             if not self.since and head["first"] != 1:
                 self.findings.add(last, head["first"], "position_missing")
             self.heads[last] = (head["first"], head["seq"], head["digest"])
-        stream, seq, digest, at = None, 0, GENESIS, 0
+        stream, seq, digest, at = "", 0, GENESIS, 0
         for _, entry in self.export.lines("entries.jsonl"):
             if entry["stream"] != stream:
                 self._end(stream, seq, digest, at)
@@ -366,8 +377,8 @@ class Chains:
             at += 1
         return at
 
-    def _end(self, stream: str | None, seq: int, digest: str, at: int) -> None:
-        if stream is None:
+    def _end(self, stream: str, seq: int, digest: str, at: int) -> None:
+        if not stream:
             return
         if self.heads.pop(stream, (0, 0, ""))[1:] != (seq, digest):
             self.findings.add(stream, seq, "head_differs_from_last_entry")

@@ -1,7 +1,7 @@
 """Tampered exports, drawn from a seed: what somebody with the folder does to it, with and without the signing key.
 
-An outsider changes files. An insider may sign the manifest anew, so that only chains, roots and checkpoints stand in the
-way. A forger has a key of his own and makes everything fit it.
+An outsider changes files. An insider may sign the manifest anew, so that only chains, roots and checkpoints stand in
+the way. A forger has a key of his own and makes everything fit it.
 """
 
 import hashlib

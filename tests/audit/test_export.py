@@ -1,4 +1,4 @@
-"""An export proves itself to who has nothing of ours, tells nothing about a patient, and every tampering with it shows."""
+"""An export proves itself to who has nothing of ours, tells nothing about a patient, and tampering with it shows."""
 
 import json
 import shutil
@@ -85,7 +85,7 @@ def test_nothing_about_a_patient_is_in_it(folder):
         assert path.name in {"README.txt", "verify_export.py"} or "patient" not in text
     shown = [entry for entry in lines(folder) if "content" not in entry]
     assert [entry["action"] for entry in shown] == ["invoice.closed"]
-    assert [set(entry) for entry in lines(folder) if "content" in entry][0] == {
+    assert next(set(entry) for entry in lines(folder) if "content" in entry) == {
         "stream", "seq", "content", "previous", "digest"
     }  # fmt: skip
 
@@ -154,7 +154,8 @@ def test_an_export_made_anew_with_another_key_shows(sealed, settings, tmp_path):
 
 
 def test_wrong_arguments_are_told_as_such(folder, tmp_path, capsys):
-    for arguments in ([str(folder)], [str(folder), "--fingerprint", "x"], [str(tmp_path / "no"), "--fingerprint", key()]):
+    for words in (["export"], ["export", "--fingerprint", "x"], ["no", "--fingerprint", key()]):
+        arguments = [str(tmp_path / words[0]), *words[1:]]
         with pytest.raises(SystemExit) as left:
             verify_export.main(arguments)
         assert left.value.code == 2

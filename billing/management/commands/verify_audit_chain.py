@@ -1,4 +1,4 @@
-"""Prove that the audit trail is whole: every edit, deletion, insertion and swap is found, and what was cut or rolled back.
+"""Prove that the audit trail is whole: every edit, deletion, insertion and swap is found, every cut and roll-back.
 
 Checkpoints are compared with the anchors of `--anchors`, or of AUDIT_ANCHORS_PATH when that file is there.
 """
