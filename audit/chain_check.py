@@ -15,6 +15,8 @@ from audit.models import GENESIS, AuditEntry, StreamHead
 _CHUNK = 5000  # rows held at once
 _COLUMNS = ("stream", "seq", "at", "actor", "action", "payload", "previous", "digest", "mac_key", "mac")
 
+_Row = tuple[str, int, datetime, str, str, str, str, str, str, str]
+
 
 def check_chains(streams: Sequence[str] | None) -> tuple[int, list[Break]]:
     """Return (entries read, breaks found) over all streams or the named ones."""
@@ -24,7 +26,7 @@ def check_chains(streams: Sequence[str] | None) -> tuple[int, list[Break]]:
     check = _Verifier()
     # Rows, not objects: making a million objects takes longer than hashing them.
     for row in entries.values_list(*_COLUMNS).iterator(chunk_size=_CHUNK):
-        check.entry(*row)
+        check.entry(row)
     for head in heads.iterator(chunk_size=_CHUNK):
         check.head(head)
     return check.count, check.finish()
@@ -36,28 +38,17 @@ class _Verifier:
     def __init__(self) -> None:
         self.count = 0
         self.breaks: list[Break] = []
+        self._keys: dict[str, bytes | None] = {}
         self._tails: dict[str, tuple[int, str]] = defaultdict(lambda: (0, GENESIS))
 
-    def entry(
-        self,
-        stream: str,
-        seq: int,
-        at: datetime,
-        actor: str,
-        action: str,
-        payload: str,
-        previous: str,
-        digest: str,
-        mac_key: str,
-        mac: str,
-    ) -> None:
+    def entry(self, row: _Row) -> None:
+        stream, seq, at, actor, action, payload, previous, digest, mac_key, mac = row
         self.count += 1
         last_seq, last_digest = self._tails[stream]
         if seq != last_seq + 1:
             self._report(stream, seq, "position_missing")
         elif previous != last_digest:
             self._report(stream, seq, "chain_broken")
-        key = seal.reading_key(mac_key)
         try:
             as_hashed = digest == seal.entry_digest(
                 stream=stream, seq=seq, at=at, actor=actor, action=action, payload=payload, previous=previous
@@ -66,11 +57,17 @@ class _Verifier:
             as_hashed = False
         if not as_hashed:
             self._report(stream, seq, "entry_edited")
-        elif key is None:
+        elif (key := self._key(mac_key)) is None:
             self._report(stream, seq, "key_unknown")
         elif not _same(seal.entry_mac(key, digest), mac):
             self._report(stream, seq, "seal_invalid")
         self._tails[stream] = (seq, digest)
+
+    def _key(self, key_id: str) -> bytes | None:
+        """Return the key with this id; the keys of one verification do not change, so each is looked up once."""
+        if key_id not in self._keys:
+            self._keys = {key_id: seal.reading_key(key_id)}
+        return self._keys[key_id]
 
     def head(self, head: StreamHead) -> None:
         tail = self._tails.pop(head.stream, (0, GENESIS))

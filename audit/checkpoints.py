@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import OuterRef, Subquery
 
 from audit import anchors, seal, signing
 from audit.breaks import CHECKPOINTS, Break
@@ -117,20 +117,12 @@ def _survey(places: int, refused: list[Break]) -> tuple[list[SealedHead], list[S
 
 
 def _heads() -> list[tuple[StreamHead, SealedHead | None]]:
-    """Return each head with the last one sealed of its stream: one statement, so all as of one instant."""
-    sealed = SealedHead.objects.filter(stream=OuterRef("stream")).order_by("-seq")
-    names = ("place", "seq", "digest")
-    heads = StreamHead.objects.filter(seq__gt=0).annotate(
-        **{f"sealed_{name}": Subquery(sealed.values(name)[:1]) for name in names}
-    )
-    rows = heads.values_list("stream", "seq", "digest", "mac_key", "mac", *(F(f"sealed_{name}") for name in names))
-    return [
-        (
-            StreamHead(stream=stream, seq=seq, digest=digest, mac_key=mac_key, mac=mac),
-            None if place is None else SealedHead(stream=stream, place=place, seq=sealed_seq, digest=sealed_digest),
-        )
-        for stream, seq, digest, mac_key, mac, place, sealed_seq, sealed_digest in rows
-    ]
+    """Return each head, all as of one instant, with the last one sealed of its stream."""
+    latest = SealedHead.objects.filter(stream=OuterRef("stream")).order_by("-seq").values("pk")[:1]
+    heads = list(StreamHead.objects.filter(seq__gt=0).annotate(sealed=Subquery(latest)))
+    keys = [head.sealed for head in heads if head.sealed is not None]
+    sealed = {row.pk: row for row in SealedHead.objects.filter(pk__among=keys)} if keys else {}
+    return [(head, sealed.get(head.sealed)) for head in heads]
 
 
 def _fault(head: StreamHead, sealed: SealedHead | None) -> str | None:

@@ -22,6 +22,7 @@ from django.conf import settings
 VERSION = 2  # 1 hashed the content together with the position
 _ENTRY, _CONTENT, _CHECKPOINT = (role + bytes([VERSION]) for role in (b"\x00", b"\x03", b"\x02"))
 _LEAF = b"\x00"  # RFC 9162; an entry's second byte is the version, a leaf's the first of a length: 0
+_LENGTHS = [length.to_bytes(8, "big") for length in range(256)]  # made once: a million entries ask six million times
 
 PayloadValue = str | int | bool | None
 
@@ -33,7 +34,7 @@ def canonical(payload: Mapping[str, PayloadValue]) -> str:
 
 def instant(at: datetime) -> str:
     """Return an instant as UTC text with microseconds, the same on every database."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def entry_digest(*, stream: str, seq: int, at: datetime, actor: str, action: str, payload: str, previous: str) -> str:
@@ -63,7 +64,8 @@ def _hashed(prefix: bytes, *fields: str, then: bytes = b"") -> "hashlib._Hash":
     parts = [prefix]
     for field in fields:
         data = field.encode()
-        parts += (len(data).to_bytes(8, "big"), data)
+        parts.append(_LENGTHS[len(data)] if len(data) < len(_LENGTHS) else len(data).to_bytes(8, "big"))
+        parts.append(data)
     parts.append(then)
     return hashlib.sha256(b"".join(parts))
 

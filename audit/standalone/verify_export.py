@@ -30,9 +30,11 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+LENGTHS = [length.to_bytes(8, "big") for length in range(256)]  # made once: they are asked for millions of times
 GENESIS = "0" * 64
 Positions = tuple["array[int]", bytearray]  # positions of a stream that were sealed, and 32 bytes of digest for each
 LONGEST_LINE = 1_048_576  # bytes; nothing of ours is a tenth of that
+LARGEST_NUMBER = 2**63
 LARGEST_LIST = 100  # breaks printed; their number is always told
 DECODE = json.JSONDecoder().decode
 HEX = {size: re.compile(rf"[0-9a-f]{{{size}}}") for size in (64, 128)}
@@ -60,12 +62,11 @@ class Shape:
             digits = self.hex_pattern.fullmatch(",".join(map(values, self.hexes)))
         except TypeError:
             return False
-        return (
-            printable
-            and digits is not None
-            and all(type(found[name]) is int and 0 <= found[name] < 2**63 for name in self.numbers)
-            and all(type(found[name]) in kinds for name, kinds in self.others.items())
-        )
+        for name in self.numbers:
+            if type(found[name]) is not int or not 0 <= found[name] < LARGEST_NUMBER:
+                return False
+        others = all(type(found[name]) in kinds for name, kinds in self.others.items()) if self.others else True
+        return printable and digits is not None and others
 
 
 ENTRY = Shape(stream=str, seq=int, at=str, actor=str, action=str, payload=str, previous=64, digest=64)
@@ -100,7 +101,8 @@ def hashed(prefix: bytes, *fields: str, then: bytes = b"") -> bytes:
     parts = [prefix]
     for field in fields:
         data = field.encode()
-        parts += (len(data).to_bytes(8, "big"), data)
+        parts.append(LENGTHS[len(data)] if len(data) < 256 else len(data).to_bytes(8, "big"))
+        parts.append(data)
     parts.append(then)
     return hashlib.sha256(b"".join(parts)).digest()
 

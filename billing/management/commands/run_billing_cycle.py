@@ -39,7 +39,7 @@ class Command(ReportingCommand):
                 )
         except OfficeNotFound:
             raise UsageError(f"there is no office with the reference {options['office']!r}") from None
-        # What was just billed is sealed at once, and where no worker runs this is the beat of the checkpoints.
+        # What was billed is sealed at once; where no worker runs, this is the beat of the checkpoints.
         refused = make_checkpoint(now=timezone.now(), dry_run=options["dry_run"]).refused
         counts = {name: summary.tally.counts[name] for name in COUNTS}
         parked = Office.objects.filter(reference=options["office"], parked_at__isnull=False).exists()
@@ -50,10 +50,7 @@ class Command(ReportingCommand):
         return Report(
             counts=counts,
             amounts=dict(summary.tally.billed),
-            problems=[
-                *(Problem(p.code, p.message, office=p.office) for p in summary.problems),
-                *as_problems(refused),
-            ],
+            problems=[Problem(p.code, p.message, office=p.office) for p in summary.problems] + as_problems(refused),
             needs_attention=summary.needs_attention or bool(refused),
             headline="Nothing was due: all of it is already done." if idle else "Billing run:",
         )
