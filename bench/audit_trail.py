@@ -32,7 +32,7 @@ def main() -> None:
 
         def run(task: str, *arguments: object) -> dict[str, Any]:
             words = [sys.executable, "-m", "bench.audit_trail", task, *map(str, arguments)]
-            done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+            done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             return json.loads(done.stdout.splitlines()[-1])
 
         folder = Path(scratch, "export")

@@ -2,8 +2,8 @@
 
     python verify_export.py FOLDER --fingerprint SHA256 [--fingerprint ...] [--anchors FILE]
 
-A fingerprint is the SHA-256 of a public key that may have signed: ask for it, do not take it from the export. `--anchors`
-are lines that were kept elsewhere: the export must know every one of them. Take this file from a place you trust.
+A fingerprint is the SHA-256 of a public key that may have signed: ask for it, do not take it from the export. With
+`--anchors` come lines that were kept elsewhere: the export must know each of them. Take this file from a place you trust.
 
 Exit 0: everything verifies. Exit 1: something does not; each break is named by stream, position and code. Exit 2: wrong
 arguments, or no such folder. Memory grows with the number of streams, and by 40 bytes for each
@@ -433,12 +433,18 @@ def verify(folder: Path, fingerprints: set[str], anchors: Path | None = None) ->
     return findings, counts
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Verify, print, and return the exit code."""
+def arguments_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description="Verify an export of the audit trail.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fingerprint", action="append", required=True, metavar="SHA256")
     parser.add_argument("--anchors", type=Path, metavar="FILE", help="anchors that were kept elsewhere")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify, print, and return the exit code."""
+    parser = arguments_parser()
     options = parser.parse_args(arguments)
     if not all(HEX[64].fullmatch(each) for each in options.fingerprint):
         parser.error("a fingerprint is 64 hexadecimal digits, in lower case")

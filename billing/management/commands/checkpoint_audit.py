@@ -19,6 +19,7 @@ class Command(ReportingCommand):
         """Make a checkpoint if anything changed, and tell what could not be sealed."""
         outcome = make_checkpoint(now=timezone.now(), dry_run=options["dry_run"])
         made = outcome.checkpoint
+        what = f"Checkpoint {made.seq}." if made else "Nothing has changed since the last checkpoint."
         return Report(
             counts={
                 "checkpoints_made": int(made is not None),
@@ -27,6 +28,6 @@ class Command(ReportingCommand):
             },
             problems=as_problems(outcome.refused),
             needs_attention=bool(outcome.refused),
-            headline=f"Checkpoint {made.seq}:" if made else "Nothing has changed since the last checkpoint.",
-            extra={"key": f"Signing key: {signing.fingerprint(signing.public_keys()[0])}"},
+            headline=f"{what} The fingerprint of the signing key:",
+            extra={"fingerprint": signing.fingerprint(signing.public_keys()[0])},
         )

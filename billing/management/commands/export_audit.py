@@ -49,8 +49,8 @@ class Command(ReportingCommand):
             counts=asdict(done),
             problems=as_problems(refused),
             needs_attention=bool(refused),
-            headline=f"Written: {folder.name}",
-            extra={"fingerprint": f"Fingerprint of the signing key: {signing.fingerprint(signing.public_keys()[0])}"},
+            headline=f"Written: {folder.name}. The fingerprint of the signing key:",
+            extra={"fingerprint": signing.fingerprint(signing.public_keys()[0])},
         )
 
 
