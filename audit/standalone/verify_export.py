@@ -3,7 +3,8 @@
     python verify_export.py FOLDER --fingerprint SHA256 [--fingerprint ...] [--anchors FILE]
 
 A fingerprint is the SHA-256 of a public key that may have signed: ask for it, do not take it from the export. With
-`--anchors` come lines that were kept elsewhere: the export must know each of them. Take this file from a place you trust.
+`--anchors` come lines that were kept elsewhere; the export must know each of them. Take this program from where you
+trust, too.
 
 Exit 0: everything verifies. Exit 1: something does not; each break is named by stream, position and code. Exit 2: wrong
 arguments, or no such folder. Memory grows with the number of streams, and by 40 bytes for each
