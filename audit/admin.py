@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from audit.columns import Column, code, link, text, when
-from audit.models import AuditEntry, StreamHead
+from audit.models import AuditEntry, Checkpoint, SealedHead, StreamHead
 from audit.read_only import ReadOnlyPage, RelatedTable, list_of, may_view, related
 
 ENTRY_COLUMNS: list[Column] = [when("at"), text("action"), text("actor"), code("payload")]
@@ -66,3 +66,46 @@ class StreamHeadPage(StreamPage):
     def related_tables(self, request: HttpRequest, obj: StreamHead) -> Iterable[RelatedTable]:
         """Show the end of the stream."""
         return audit_trail(request, obj.stream)
+
+
+SEALED_COLUMNS: list[Column] = [link("stream", "audit_streamhead", caption="stream"), text("seq", title="position")]
+
+
+@admin.register(Checkpoint)
+class CheckpointPage(ReadOnlyPage):
+    """What was sealed when, and the signature that says so."""
+
+    list_display = [text("seq", title="checkpoint"), when("at"), text("streams"), text("entries"), code("root")]
+    ordering = ["-pk"]
+    details = [
+        text("seq", title="checkpoint"),
+        when("at"),
+        text("streams"),
+        text("entries"),
+        code("root", title="Merkle root"),
+        code("previous", title="previous digest"),
+        code("digest"),
+        code("public_key"),
+        code("signature"),
+    ]
+
+    def related_tables(self, request: HttpRequest, obj: Checkpoint) -> Iterable[RelatedTable]:
+        """Show which streams had gone on since the checkpoint before."""
+        if may_view(request, SealedHead):
+            heads = obj.heads.order_by("place")
+            yield related("Streams sealed", [*SEALED_COLUMNS, code("digest")], heads)
+
+
+@admin.register(SealedHead)
+class SealedHeadPage(StreamPage):
+    """Up to where each checkpoint sealed a stream."""
+
+    list_display = [*SEALED_COLUMNS, text("checkpoint_id", title="checkpoint")]
+    ordering = ["-pk"]
+    details = [
+        link("stream", "audit_streamhead", caption="stream"),
+        text("seq", title="position"),
+        link("checkpoint_id", "audit_checkpoint", title="checkpoint"),
+        text("place", title="leaf of the tree"),
+        code("digest"),
+    ]

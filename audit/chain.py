@@ -3,18 +3,20 @@
 The stream head is the last lock a transaction takes, after the office row (reliability.md, "Audit").
 """
 
-import hmac
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from django.db import connection, transaction
 
 from audit import seal
+from audit.breaks import Break
 from audit.bulk_rows import insert_all, update_all
-from audit.models import GENESIS, AuditEntry, StreamHead
+from audit.chain_check import check_chains
+from audit.checkpoint_check import check_checkpoints
+from audit.models import AuditEntry, SealedHead, StreamHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +26,6 @@ class Fact:
     stream: str
     action: str
     payload: Mapping[str, seal.PayloadValue] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A place where a stream does not verify: `code` says how, `seq` where (0: the stream as a whole)."""
-
-    stream: str
-    seq: int
-    code: str
 
 
 class AuditOutsideTransaction(RuntimeError):
@@ -105,95 +98,46 @@ def _digest_of(entry: AuditEntry) -> str:
     )
 
 
-def verify(streams: Sequence[str] | None = None) -> tuple[int, list[Break]]:
-    """Return (entries read, breaks found) over all streams or the named ones; memory does not grow with the trail.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How much was read, and what does not verify."""
 
-    Finds every edit, deletion, insertion and swap; a cut tail shows against the sealed stream head.
+    entries: int
+    checkpoints: int
+    anchors: int
+    breaks: list[Break]
+
+
+def verify(streams: Sequence[str] | None = None) -> tuple[int, list[Break]]:
+    """Return (entries read, breaks found): `verify_trail` for who asks for no more."""
+    found = verify_trail(streams)
+    return found.entries, found.breaks
+
+
+def verify_trail(streams: Sequence[str] | None = None, *, anchors: Path | None = None) -> Verified:
+    """Verify all streams or the named ones, every checkpoint, and the checkpoints against a file of anchors.
+
+    Finds every edit, deletion, insertion and swap. What a checkpoint has sealed cannot be cut or taken away unseen;
+    that a checkpoint is gone shows against the anchors. Memory does not grow with the trail, only with the number of
+    its streams. Raises OSError for the file of anchors.
     """
-    with _one_snapshot():
-        return _verify(streams)
+    with one_snapshot():
+        entries, breaks = check_chains(streams)
+        checked = check_checkpoints(streams, anchors)
+    return Verified(entries, checked.checkpoints, checked.anchors, breaks + checked.breaks)
 
 
 def is_known(stream: str) -> bool:
     """Return whether anything was ever recorded in this stream."""
-    return StreamHead.objects.filter(stream=stream).exists() or AuditEntry.objects.filter(stream=stream).exists()
+    return any(model.objects.filter(stream=stream).exists() for model in (StreamHead, AuditEntry, SealedHead))
 
 
 @contextmanager
-def _one_snapshot() -> Iterator[None]:
-    """Read entries and heads as of one instant: an entry written in between must not look like a cut tail."""
+def one_snapshot() -> Iterator[None]:
+    """Read everything as of one instant: an entry written in between must not look like a cut tail."""
     outermost = not connection.in_atomic_block
     with transaction.atomic():
         if outermost and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
-
-
-def _verify(streams: Sequence[str] | None) -> tuple[int, list[Break]]:
-    entries, heads = AuditEntry.objects.order_by("stream", "seq"), StreamHead.objects.order_by("stream")
-    if streams is not None:
-        entries, heads = entries.filter(stream__in=streams), heads.filter(stream__in=streams)
-    check = _Verifier()
-    for entry in entries.iterator(chunk_size=5000):
-        check.entry(entry)
-    for head in heads.iterator(chunk_size=5000):
-        check.head(head)
-    return check.count, check.finish()
-
-
-class _Verifier:
-    """Walks entries ordered by (stream, seq), then the heads."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.breaks: list[Break] = []
-        self._tails: dict[str, tuple[int, str]] = defaultdict(lambda: (0, GENESIS))
-
-    def entry(self, entry: AuditEntry) -> None:
-        self.count += 1
-        seq, digest = self._tails[entry.stream]
-        key = seal.reading_key(entry.mac_key)
-        if entry.seq != seq + 1:
-            self._report(entry.stream, entry.seq, "position_missing")
-        elif entry.previous != digest:
-            self._report(entry.stream, entry.seq, "chain_broken")
-        if not _is_as_hashed(entry):
-            self._report(entry.stream, entry.seq, "entry_edited")
-        elif key is None:
-            self._report(entry.stream, entry.seq, "key_unknown")
-        elif not _same(seal.entry_mac(key, entry.digest), entry.mac):
-            self._report(entry.stream, entry.seq, "seal_invalid")
-        self._tails[entry.stream] = (entry.seq, entry.digest)
-
-    def head(self, head: StreamHead) -> None:
-        tail = self._tails.pop(head.stream, (0, GENESIS))
-        if (head.seq, head.digest) != tail:
-            self._report(head.stream, head.seq, "head_differs_from_last_entry")
-        elif head.seq and not _head_is_sealed(head):
-            self._report(head.stream, head.seq, "head_seal_invalid")
-
-    def finish(self) -> list[Break]:
-        for stream in self._tails:
-            self._report(stream, 0, "head_missing")
-        return self.breaks
-
-    def _report(self, stream: str, seq: int, code: str) -> None:
-        self.breaks.append(Break(stream, seq, code))
-
-
-def _is_as_hashed(entry: AuditEntry) -> bool:
-    try:
-        return _digest_of(entry) == entry.digest
-    except ValueError:  # `previous` is no hexadecimal text any more
-        return False
-
-
-def _head_is_sealed(head: StreamHead) -> bool:
-    key = seal.reading_key(head.mac_key)
-    return key is not None and _same(seal.head_mac(key, stream=head.stream, seq=head.seq, digest=head.digest), head.mac)
-
-
-def _same(seal_made: str, seal_found: str) -> bool:
-    # As bytes: compare_digest raises for text beyond ASCII, and what was tampered with may hold any.
-    return hmac.compare_digest(seal_made.encode(), seal_found.encode())

@@ -1,4 +1,4 @@
-"""The audit trail: entries in hash chains, one chain per stream, and the head of each chain.
+"""The audit trail: entries in hash chains, one per stream, the head of each chain, and checkpoints over all heads.
 
 Knows nobody: a stream is text such as `office:<reference>`; a payload holds no direct identifiers (privacy.md).
 """
@@ -49,3 +49,52 @@ class StreamHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream} at {self.seq}"
+
+
+class Checkpoint(models.Model):
+    """A signed Merkle root over the heads of all streams at one instant, chained to the checkpoint before it.
+
+    Append-only like the entries. `entries` is the sum of the positions of all heads.
+    """
+
+    seq = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    streams = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    root = models.CharField(max_length=64)
+    previous = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+    public_key = models.CharField(max_length=64)
+    signature = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["previous"], name="audit_checkpoint_chain_never_forks"),
+            models.CheckConstraint(condition=models.Q(seq__gte=1), name="audit_checkpoint_positions_start_at_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.seq}"
+
+
+class SealedHead(models.Model):
+    """A stream head as a checkpoint first sealed it: only what has changed since the checkpoint before.
+
+    `place` is the stream's leaf in the tree, given when its first head is sealed and kept ever after.
+    """
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="heads", db_index=False)
+    place = models.BigIntegerField()
+    stream = models.CharField(max_length=100)
+    seq = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["checkpoint", "place"], name="sealed_head_once_per_checkpoint"),
+            models.UniqueConstraint(fields=["stream", "seq"], name="sealed_head_once_per_position"),
+            models.CheckConstraint(condition=models.Q(place__gte=0), name="sealed_head_place_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} at {self.seq} in checkpoint {self.checkpoint_id}"

@@ -5,14 +5,18 @@ The rows are the queue; a task that is lost or runs twice changes nothing (relia
 
 from datetime import timedelta
 
+import structlog
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from audit.checkpoints import make_checkpoint
 from billing import alerts, delivery, stripe_events
 from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
 from billing.wake_up import Bell, hang
+
+logger = structlog.get_logger(__name__)
 
 LONGEST_DRAIN = timedelta(minutes=10)  # far below the worker's time limit: a task that is killed helps nobody
 
@@ -22,6 +26,7 @@ def run_billing() -> None:
     """Close and open every cycle that is due."""
     now = timezone.now()
     run_due(as_of=now, actor="system:beat", now=now)
+    checkpoint_audit()
 
 
 @shared_task
@@ -48,6 +53,14 @@ def run_canary() -> None:
     now = timezone.now()
     try_canary(actor="system:beat", now=now)
     alerts.send_alerts(now=now)
+
+
+@shared_task
+def checkpoint_audit() -> None:
+    """Seal what the audit trail has gained; what cannot be sealed is an incident, told by the log each time."""
+    refused = make_checkpoint(now=timezone.now()).refused
+    if refused:
+        logger.error("audit_not_sealed", count=len(refused))
 
 
 def hang_bells() -> None:

@@ -46,6 +46,8 @@ app.conf.beat_schedule = {
     "sweep-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 15.0, "options": {"expires": 15}},
     # An incident waits a minute at most; an answer that takes longer than that must not pile up sweeps.
     "sweep-alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0, "options": {"expires": 60}},
+    # What an intruder could rewrite unseen is at most what was written since the last checkpoint: a minute of it.
+    "checkpoint-audit": {"task": "billing.tasks.checkpoint_audit", "schedule": 60.0, "options": {"expires": 60}},
     # Away from the full hour and from the run: the canary shows that the guard works, not that it can wait.
     "try-canary": {
         "task": "billing.tasks.run_canary",

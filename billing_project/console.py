@@ -85,6 +85,8 @@ NAVIGATION: list[dict[str, Any]] = [
         "Proof",
         _entry("Audit entries", "history", "audit_auditentry"),
         _entry("Streams", "account_tree", "audit_streamhead"),
+        _entry("Checkpoints", "approval", "audit_checkpoint"),
+        _entry("Sealed ends", "lock_clock", "audit_sealedhead"),
         _entry("Activity periods", "date_range", "patients_activityperiod"),
         _entry("Identities on record", "lock", "patients_patientidentity"),
         _entry("Staff", "group", "auth_user"),

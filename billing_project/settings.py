@@ -27,6 +27,7 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 FIELD_ENCRYPTION_KEYS = secret_list("FIELD_ENCRYPTION_KEYS", required=_REQUIRED)
 BLIND_INDEX_KEYS = secret_list("BLIND_INDEX_KEYS", required=_REQUIRED)
 AUDIT_KEYS = secret_list("AUDIT_KEYS", required=_REQUIRED)
+AUDIT_SIGNING_KEY = secret_list("AUDIT_SIGNING_KEY", required=_REQUIRED)
 STRIPE_API_KEY = secret("STRIPE_API_KEY", required=_REQUIRED, minimum=8)
 STRIPE_WEBHOOK_SECRETS = secret_list("STRIPE_WEBHOOK_SECRETS", required=_REQUIRED, minimum=8)
 
@@ -40,6 +41,7 @@ BILLING_RUN_CAP_CENTS = env.int("BILLING_RUN_CAP_CENTS", default=500_000_000)  #
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 SERVE_INSECURE_LOOPBACK = env.bool("SERVE_INSECURE_LOOPBACK", default=False)
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+AUDIT_ANCHORS_PATH = env.str("AUDIT_ANCHORS_PATH", default="")
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 ROOT_URLCONF = "billing_project.urls"
 WSGI_APPLICATION = "billing_project.wsgi.application"

@@ -56,6 +56,7 @@ def _new_secrets() -> dict[str, str]:
         "FIELD_ENCRYPTION_KEYS": secrets.token_hex(KEY_BYTES),
         "BLIND_INDEX_KEYS": secrets.token_hex(KEY_BYTES),
         "AUDIT_KEYS": secrets.token_hex(KEY_BYTES),
+        "AUDIT_SIGNING_KEY": secrets.token_hex(KEY_BYTES),
         "STRIPE_API_KEY": "sk_test_" + secrets.token_hex(KEY_BYTES),
         "STRIPE_WEBHOOK_SECRETS": "whsec_" + secrets.token_hex(KEY_BYTES),
     }

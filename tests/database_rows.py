@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Model
 
-from audit.models import AuditEntry
+from audit.checkpoints import make_checkpoint
+from audit.models import AuditEntry, Checkpoint, SealedHead
 from billing.charges import Charge, charge_office
 from billing.models import (
     BillingCycle,
@@ -238,3 +239,12 @@ class Rows:
     def entry(self) -> AuditEntry:
         assert self.closed
         return AuditEntry.objects.order_by("pk").first()
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        assert self.closed
+        return make_checkpoint(now=NOW).checkpoint
+
+    @cached_property
+    def sealed_head(self) -> SealedHead:
+        return self.checkpoint.heads.first()

@@ -7,6 +7,8 @@ _TEST_ENVIRONMENT = {
     "FIELD_ENCRYPTION_KEYS": "test-field-key-of-enough-length-0123456789",
     "BLIND_INDEX_KEYS": "test-blind-index-key-of-enough-length-0123456789",
     "AUDIT_KEYS": "test-audit-key-of-enough-length-0123456789",
+    "AUDIT_SIGNING_KEY": "test-audit-signing-key-of-enough-length-0123456789",
+    "AUDIT_ANCHORS_PATH": "",
     "STRIPE_API_KEY": "sk_test_stand_in",
     "STRIPE_WEBHOOK_SECRETS": "whsec_test_current,whsec_test_previous",
     "STRIPE_API_BASE": "http://127.0.0.1:9",

@@ -36,6 +36,11 @@ BROKEN_BY = {
     "audit_entry_chain_never_forks": lambda r: again(r.entry, seq=77),
     "audit_entry_positions_start_at_one": lambda r: again(r.entry, seq=0, previous="1" * 64),
     "stream_head_position_not_negative": lambda r: StreamHead.objects.create(stream="x", seq=-1),
+    "audit_checkpoint_chain_never_forks": lambda r: again(r.checkpoint, seq=2),
+    "audit_checkpoint_positions_start_at_one": lambda r: again(r.checkpoint, seq=0, previous="1" * 64),
+    "sealed_head_once_per_checkpoint": lambda r: again(r.sealed_head, seq=77),
+    "sealed_head_once_per_position": lambda r: again(r.sealed_head, place=77),
+    "sealed_head_place_not_negative": lambda r: again(r.sealed_head, place=-1, seq=77),
     "plan_setup_fee_not_negative": lambda r: Plan.objects.create(code="x", name="x", setup_fee_cents=-1),
     "plan_price_one_version_per_day": lambda r: again(r.price),
     "plan_price_not_negative": lambda r: change(r.price, unit_price_cents=-1),
@@ -194,15 +199,16 @@ def columns_of(name: str) -> str:
 
 
 # --- Triggers and exclusion constraints: what migrations write by hand ---
+APPEND_ONLY = ("audit_entry_append_only", "audit_checkpoint_append_only", "sealed_head_append_only")
 TRIGGERS = {
     "postgresql": {
-        "audit_entry_append_only",
+        *APPEND_ONLY,
         *(f"line_item_frozen_{event}" for event in ("insert", "update", "delete", "truncate")),
         "month_locked_cycle",
         "month_close_frozen",
     },
     "sqlite": {
-        *(f"audit_entry_append_only_{event}" for event in ("update", "delete")),
+        *(f"{rule}_{event}" for rule in APPEND_ONLY for event in ("update", "delete")),
         *(f"line_item_frozen_{event}" for event in ("insert", "update", "delete")),
         *(f"activity_period_never_overlaps_{event}" for event in ("INSERT", "UPDATE")),
         "billing_cycle_never_overlaps",

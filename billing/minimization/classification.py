@@ -30,6 +30,8 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id stream seq at actor action previous digest mac_key mac",
         _EPHI: "payload",  # names accounts by their reference
     },
+    "audit.Checkpoint": {_INTERNAL: "seq at streams entries root previous digest public_key signature"},
+    "audit.SealedHead": {_INTERNAL: "id checkpoint place stream seq digest"},
     "audit.StreamHead": {_INTERNAL: "stream seq digest mac_key mac"},
     "offices.Plan": {_INTERNAL: "id code name setup_fee_cents"},
     "offices.PlanPrice": {_INTERNAL: "id plan effective_on unit_price_cents"},

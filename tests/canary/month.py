@@ -190,6 +190,7 @@ class Month:
     def run_every_report(self) -> None:
         self.command("run_canary")
         self.command("verify_audit_chain")
+        self.command("export_audit", "--out", self.sinks.folder / "audit-export")
         month = f"{timezone.now():%Y-%m}"
         self.command("evidence_report", "--month", month)
         self.command("evidence_report", "--month", month, "--out", self.sinks.folder / "evidence")

@@ -5,8 +5,10 @@ from typing import Any
 
 from django.utils import timezone
 
+from audit.checkpoints import make_checkpoint
 from billing.billing_run import COUNTS, run_due
 from billing.billing_run import Problem as RunProblem
+from billing.management.audit_problems import as_problems
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError, instant
 from offices.locking import OfficeNotFound
 from offices.models import Office
@@ -37,6 +39,8 @@ class Command(ReportingCommand):
                 )
         except OfficeNotFound:
             raise UsageError(f"there is no office with the reference {options['office']!r}") from None
+        # What was billed is sealed at once; where no worker runs, this is the beat of the checkpoints.
+        refused = make_checkpoint(now=timezone.now(), dry_run=options["dry_run"]).refused
         counts = {name: summary.tally.counts[name] for name in COUNTS}
         parked = Office.objects.filter(reference=options["office"], parked_at__isnull=False).exists()
         if parked and not summary.problems:
@@ -46,7 +50,7 @@ class Command(ReportingCommand):
         return Report(
             counts=counts,
             amounts=dict(summary.tally.billed),
-            problems=[Problem(p.code, p.message, office=p.office) for p in summary.problems],
-            needs_attention=summary.needs_attention,
+            problems=[Problem(p.code, p.message, office=p.office) for p in summary.problems] + as_problems(refused),
+            needs_attention=summary.needs_attention or bool(refused),
             headline="Nothing was due: all of it is already done." if idle else "Billing run:",
         )

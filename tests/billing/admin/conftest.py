@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from audit.checkpoints import make_checkpoint
 from billing.api_keys import issue_api_key
 from billing.models import BillingRun, CanaryRun, Incident, Invoice, OfficeProfile, ParkedOffice, ParkingCode
 from offices.encryption import field_keys
@@ -81,6 +82,7 @@ def _rare_rows(office: Office) -> None:
         call_site="delivery", actor=ACTOR, office=office,
     )  # fmt: skip
     CanaryRun.objects.create(at=CLOSED_AT, blocked=True)
+    make_checkpoint(now=CLOSED_AT)
     RevealGrant.objects.create(
         patient=Patient.objects.filter(office=office).first(), actor="staff:pat", reason=NOTE,
         granted_at=CLOSED_AT, expires_at=CLOSED_AT + timedelta(minutes=15),
