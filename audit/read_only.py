@@ -146,6 +146,18 @@ class ReadOnlyPage(_ModelAdmin):
         """Let no detail be a form field."""
         return self.details
 
+    def offers(self, request: HttpRequest, row: Any) -> bool:  # noqa: ARG002
+        """Tell whether the page of this row offers its actions; each of them asks again for itself."""
+        return True
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Leave out what makes no sense for the row or the person."""
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        if not actions:
+            return actions
+        row = self.get_object(request, str(object_id))
+        return actions if row is not None and self.offers(request, row) else []
+
     def related_tables(self, request: HttpRequest, obj: Any) -> Iterable[RelatedTable]:  # noqa: ARG002
         """Return the tables below the details, each only for who may view its rows."""
         return ()

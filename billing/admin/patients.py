@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.decorators import action
 
@@ -34,9 +34,12 @@ class PatientPage(BillingPage):
     actions_detail = ["reveal"]
 
     @action(description="Reveal who this is", icon="visibility", url_path="reveal")
-    def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:  # noqa: ARG002
+    def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the page that asks why; it refuses, and records, whoever lacks the permission."""
-        return redirect("admin:patients_revealgrant_ask", object_id)
+        patient = self.get_object(request, object_id)
+        if patient is None:
+            raise Http404
+        return redirect("admin:patients_revealgrant_ask", patient.pk)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add whether the account is active."""
