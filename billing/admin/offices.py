@@ -51,6 +51,12 @@ _COLUMNS: list[Column] = [
 ]
 
 
+def with_status(offices: QuerySet[Any]) -> QuerySet[Any]:
+    """Read offices with the status that holds now."""
+    changes = OfficeStatusChange.objects.filter(office=OuterRef("pk"), effective_at__lte=Now())
+    return offices.annotate(status=Subquery(changes.order_by("-effective_at").values("status")[:1]))
+
+
 @admin.register(Office)
 class OfficePage(ExportingPage):
     """The customers."""
@@ -92,10 +98,7 @@ class OfficePage(ExportingPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add the status that holds now."""
-        changes = OfficeStatusChange.objects.filter(office=OuterRef("pk"), effective_at__lte=Now())
-        now = Subquery(changes.order_by("-effective_at").values("status")[:1])
-        offices: QuerySet[Any] = super().get_queryset(request).annotate(status=now)
-        return offices
+        return with_status(super().get_queryset(request))
 
     def related_tables(self, request: HttpRequest, obj: Office) -> Iterable[RelatedTable]:
         """Show invoices, cycles, terms, parkings and the audit trail."""
