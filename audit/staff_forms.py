@@ -97,7 +97,7 @@ class StaffForm(_FormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the frame of the console and our words."""
-        words = {"title": self.title, "lead": self.lead, "submit": self.submit, "facts": self.facts()}
+        words = {"title": self.title, "lead": self.lead, "verb": self.submit, "facts": self.facts()}
         frame = self.of_page.admin_site.each_context(self.request)
         return super().get_context_data(**kwargs) | frame | words | {"back": self.back()}
 

@@ -43,7 +43,7 @@ SERVE_INSECURE_LOOPBACK = env.bool("SERVE_INSECURE_LOOPBACK", default=False)
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 AUDIT_ANCHORS_PATH = env.str("AUDIT_ANCHORS_PATH", default="")
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
-METRICS_TOKEN = optional_secret("METRICS_TOKEN", required=_REQUIRED)  # without it there is no /metrics
+METRICS_TOKEN = optional_secret("METRICS_TOKEN", refuse_weak=_REQUIRED)  # without it there is no /metrics
 ROOT_URLCONF = "billing_project.urls"
 WSGI_APPLICATION = "billing_project.wsgi.application"
 
@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 UNFOLD = console.UNFOLD
+LOGIN_REDIRECT_URL = "admin:index"  # unfold's log-in form does not say where to go on to
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"))
 LOGGING_CONFIG = "billing_project.logging.configure"
