@@ -54,7 +54,9 @@ _COLUMNS: list[Column] = [
 def with_status(offices: QuerySet[Any]) -> QuerySet[Any]:
     """Read offices with the status that holds now."""
     changes = OfficeStatusChange.objects.filter(office=OuterRef("pk"), effective_at__lte=Now())
-    return offices.annotate(status=Subquery(changes.order_by("-effective_at").values("status")[:1]))
+    status = Subquery(changes.order_by("-effective_at").values("status")[:1])
+    annotated: QuerySet[Any] = offices.annotate(status=status)
+    return annotated
 
 
 @admin.register(Office)
