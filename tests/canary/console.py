@@ -149,4 +149,4 @@ def _unpacked(content: bytes) -> bytes:
 
 def numbers_seen(page: str) -> set[str]:
     """Return the endings of the markers on the page: each is the number of one person."""
-    return set(re.findall(rf"{STEM}[a-z]([a-j]{{5}})", page, re.IGNORECASE))
+    return {found.lower() for found in re.findall(rf"{STEM}[a-z]([a-j]{{5}})", page, re.IGNORECASE)}

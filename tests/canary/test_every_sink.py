@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -15,6 +16,7 @@ from uuid import uuid4
 import pytest
 import requests
 from celery import Celery
+from django.conf import settings as settings_of_django
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.db import SessionStore
@@ -331,3 +333,14 @@ def test_every_task_takes_no_arguments():
 @pytest.mark.full
 def test_nothing_of_10_000_people_leaves_in_a_month_with_faults(stripe, settings, tmp_path):
     assert_nobody_is_anywhere(10_000, stripe, settings, tmp_path)
+
+
+def test_the_page_of_ways_out_names_every_sink_by_its_name():
+    page = (settings_of_django.BASE_DIR / "docs/compliance/ways-out.md").read_text(encoding="utf-8")
+    named = {
+        code for row in re.findall(r"\| ([^|]*) \|$", page, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)
+    }
+    sinks = {sink for each in WAYS_OUT.values() for sink in each}
+    assert named <= sinks
+    assert {sink for sink in sinks if not sink.startswith("table ")} - {"stripe"} <= named
+    assert named >= SILENT
