@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0005_office_profile_and_incident"),
+        ("billing", "0008_month_close"),
         ("offices", "0003_export_permission"),
     ]
 
