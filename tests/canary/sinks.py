@@ -107,7 +107,8 @@ def cached() -> Iterator[str]:
         return
     connection = Redis.from_url(settings.CACHES["default"]["LOCATION"])
     for key in connection.scan_iter():
-        yield f"{key!r} {connection.dump(key)!r}"
+        # What is no text is told as Redis would save it, which may be compressed: only counters are kept that way.
+        yield f"{key!r} {connection.get(key) if connection.type(key) == b'string' else connection.dump(key)!r}"
 
 
 def rows() -> Iterator[tuple[str, str]]:
