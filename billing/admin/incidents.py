@@ -111,7 +111,7 @@ class IncidentPage(BillingPage):
     ]
     actions_detail = ["dispose"]
 
-    @action(description="Close", icon="task_alt", url_path="dispose")
+    @action(description="Record a finding", icon="task_alt", url_path="dispose")
     def dispose(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Ask what was found out."""
         return DisposeIncident.as_view(page=self)(request, object_id=object_id)
