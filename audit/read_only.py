@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -145,6 +146,24 @@ class ReadOnlyPage(_ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         """Let no detail be a form field."""
         return self.details
+
+    def offers(self, request: HttpRequest, row: Any) -> bool:  # noqa: ARG002
+        """Tell whether the page of this row offers its actions; each of them asks again for itself."""
+        return True
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Leave out what makes no sense for the row or the person."""
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        if not actions:
+            return actions
+        row = self.get_object(request, str(object_id))
+        return actions if row is not None and self.offers(request, row) else []
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Say that the row is gone; Django's own message repeats what was typed, and a cookie keeps it."""
+        del opts, object_id
+        messages.warning(request, "There is no such row (any more).")
+        return HttpResponseRedirect(reverse("admin:index", current_app=self.admin_site.name))
 
     def related_tables(self, request: HttpRequest, obj: Any) -> Iterable[RelatedTable]:  # noqa: ARG002
         """Return the tables below the details, each only for who may view its rows."""

@@ -35,6 +35,11 @@ class Finding(StrEnum):
     DRILL = "drill"
 
 
+def as_disposition(finding: Finding, note: str) -> str:
+    """Return what is kept of an incident: the finding, and after a colon what was done, in words."""
+    return ": ".join(filter(None, [finding.value, note.strip()]))
+
+
 class DispositionInvalid(ValueError):
     """The words are missing or longer than what is kept."""
 

@@ -13,13 +13,15 @@ from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office
 
+LONGEST_REASON = 200  # characters, as the column keeps them
+
 
 class OfficeNotParked(Exception):
     """There is nothing to release."""
 
 
 class ReasonMissing(ValueError):
-    """A person says why the office may go on."""
+    """A person says in 1 to LONGEST_REASON characters why the office may go on."""
 
 
 @transaction.atomic
@@ -29,8 +31,8 @@ def unpark_office(*, office_id: UUID, reason: str, actor: str, now: datetime) ->
     What parked it and still holds parks it again at once. Raises OfficeNotParked, ReasonMissing, and the office
     lock's OfficeNotFound and OfficeBusy.
     """
-    if not reason.strip():
-        raise ReasonMissing("say why the office may go on")
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise ReasonMissing(f"say in 1 to {LONGEST_REASON} characters why the office may go on")
     office = lock_office(office_id)
     released = ParkedOffice.objects.filter(office=office, unparked_at__isnull=True).update(
         unparked_at=now, unparked_by=actor, unpark_reason=reason

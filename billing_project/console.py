@@ -83,6 +83,12 @@ NAVIGATION: list[dict[str, Any]] = [
     ),
     _group(
         "Proof",
+        {
+            "title": "Evidence report",
+            "icon": "summarize",
+            "link": reverse_lazy("admin:billing_evidence"),
+            "permission": lambda request: request.user.has_perm("billing.take_evidence"),
+        },
         _entry("Audit entries", "history", "audit_auditentry"),
         _entry("Streams", "account_tree", "audit_streamhead"),
         _entry("Checkpoints", "approval", "audit_checkpoint"),

@@ -29,6 +29,11 @@ def secret(name: str, *, required: bool, minimum: int = MINIMUM_KEY_LENGTH) -> s
     return values[0]
 
 
+def optional_secret(name: str, *, refuse_weak: bool) -> str:
+    """Return one secret or, where nothing is set, an empty text; raise ImproperlyConfigured for a weak one."""
+    return secret(name, required=refuse_weak) if env.str(name, default="").strip() else ""
+
+
 def secret_list(
     name: str, *, required: bool, minimum: int = MINIMUM_KEY_LENGTH, default: str | None = None
 ) -> list[str]:

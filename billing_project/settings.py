@@ -7,7 +7,7 @@ from csp.constants import NONCE
 from django.core.exceptions import ImproperlyConfigured
 
 from billing_project import console
-from billing_project.environment import BASE_DIR, env, secret, secret_list, stripe_api_base
+from billing_project.environment import BASE_DIR, env, optional_secret, secret, secret_list, stripe_api_base
 from billing_project.logging import logging_config
 
 if os.environ.get("STRIPE_LOG"):
@@ -43,11 +43,13 @@ SERVE_INSECURE_LOOPBACK = env.bool("SERVE_INSECURE_LOOPBACK", default=False)
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 AUDIT_ANCHORS_PATH = env.str("AUDIT_ANCHORS_PATH", default="")
 ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
+METRICS_TOKEN = optional_secret("METRICS_TOKEN", refuse_weak=_REQUIRED)  # without it there is no /metrics
 ROOT_URLCONF = "billing_project.urls"
 WSGI_APPLICATION = "billing_project.wsgi.application"
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.import_export",  # the look of the export pages; must stand before the library's own templates
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -58,6 +60,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework_api_key",
     "django_filters",
+    "import_export",
     "drf_spectacular",
     "drf_standardized_errors",
     "audit",
@@ -131,7 +134,7 @@ WHITENOISE_USE_FINDERS = True
 
 # --- Security: everything on, except TLS when the demo serves plain loopback ---
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not (SERVE_INSECURE_LOOPBACK or DEBUG)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 0 if SERVE_INSECURE_LOOPBACK or DEBUG else 31_536_000  # one year
@@ -172,6 +175,9 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # A webhook or API body is refused above this size before it is read further.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # 1 MiB
+
+# Exporting needs a permission of its own, `export_<model>`: who may look at rows may not carry them away by that.
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
@@ -215,6 +221,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 UNFOLD = console.UNFOLD
+LOGIN_REDIRECT_URL = "admin:index"  # unfold's log-in form does not say where to go on to
 
 LOGGING = logging_config(level=env.str("LOG_LEVEL", default="INFO"))
 LOGGING_CONFIG = "billing_project.logging.configure"

@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView
 from billing.api.docs import docs
 from billing.webhook import stripe_webhook
 from billing_project.health import healthz, readyz
+from billing_project.metrics import metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -16,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("billing.api.urls")),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
 ]
 
 # Under /api/ every error is JSON, also one that no view has seen.

@@ -106,6 +106,7 @@ class Office(models.Model):
     parked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [("export_office", "Can export offices")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(collection_method__in=CollectionMethod.values), name="office_collection_method_known"

@@ -47,7 +47,9 @@ class GrantExpired(Exception):
 class Person(Protocol):
     """What must be known of who asks; Django's user has it."""
 
-    is_active: bool
+    @property
+    def is_active(self) -> bool:
+        """Return whether the person may log in at all."""
 
     def get_username(self) -> str:
         """Return the name the person logs in with."""

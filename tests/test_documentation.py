@@ -400,7 +400,7 @@ def check_celery(arguments: list[str]) -> None:
 
 
 # --- Settings ---
-READERS = re.compile(r"env\.\w+|secret|secret_list|os\.environ\.get")
+READERS = re.compile(r"env\.\w+|secret|optional_secret|secret_list|os\.environ\.get")
 
 
 def settings_read() -> dict[str, bool]:

@@ -165,6 +165,14 @@ def test_a_missing_or_default_secret_stops_the_program_and_is_named(name, value)
     assert not value or value not in checked.stderr
 
 
+@pytest.mark.parametrize("value", ["short", "insecure-development-" * 3, "changeme" * 8])
+def test_a_weak_token_for_the_metrics_stops_the_program_though_none_is_needed(value):
+    checked = _check(METRICS_TOKEN=value)
+    assert checked.returncode != 0
+    assert "METRICS_TOKEN" in checked.stderr.strip().splitlines()[-1]
+    assert value not in checked.stderr
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -11,10 +11,12 @@ from audit.columns import day, label, link, short_id, text, unbroken, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
 from billing.admin.events import EVENT_COLUMNS
+from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
-from billing.admin.pages import BillingPage, CycleFilter, Exactly
+from billing.admin.pages import CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
+from billing.exports.sheets import InvoiceSheet
 from billing.models import LINE_TOTAL, Invoice, ItemType, LineItem, OutboundRequest, OutboxMessage, Payment, StripeEvent
 from offices.audit_stream import office_stream
 
@@ -34,9 +36,10 @@ INVOICE_COLUMNS = [
 
 
 @admin.register(Invoice)
-class InvoicePage(BillingPage):
+class InvoicePage(ExportingPage):
     """What offices owe."""
 
+    sheet = InvoiceSheet
     list_display = [
         short_id(title="invoice"),
         office(),

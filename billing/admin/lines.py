@@ -8,7 +8,9 @@ from django.http import HttpRequest
 
 from audit.columns import Column, Shown, link, short_id, text, unbroken, when, yes
 from billing.admin.columns import amount, computed
-from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
+from billing.admin.exports import ExportingPage
+from billing.admin.pages import Exactly, LineCycleFilter
+from billing.exports.sheets import LineItemSheet
 from billing.models import LINE_TOTAL, LineItem
 
 
@@ -31,9 +33,10 @@ def with_currency(lines: QuerySet[LineItem]) -> QuerySet[Any]:
 
 
 @admin.register(LineItem)
-class LineItemPage(BillingPage):
+class LineItemPage(ExportingPage):
     """What was charged for."""
 
+    sheet = LineItemSheet
     list_display = [
         short_id(title="line"),
         link("invoice_id", "billing_invoice"),

@@ -7,8 +7,10 @@ from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html_join
+from unfold.decorators import action
 
 from audit.admin import audit_trail
 from audit.columns import Column, Shown, coloured, day, text, when
@@ -16,11 +18,13 @@ from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import OFFICE_COLOURS, computed, listed
 from billing.admin.customers import PROFILE_COLUMNS
 from billing.admin.cycles import CYCLE_COLUMNS
+from billing.admin.exports import ExportingPage
 from billing.admin.incidents import INCIDENT_COLUMNS
 from billing.admin.invoices import INVOICE_COLUMNS
-from billing.admin.pages import BillingPage, Exactly
-from billing.admin.runs import PARKING_COLUMNS
+from billing.admin.pages import Exactly
+from billing.admin.runs import PARKING_COLUMNS, Unpark
 from billing.admin.terms import OVERRIDE_COLUMNS, PLAN_COLUMNS, STATUS_COLUMNS, ZONE_COLUMNS
+from billing.exports.sheets import OfficeSheet
 from billing.models import BillingCycle, Incident, Invoice, OfficeProfile, ParkedOffice
 from offices.audit_stream import office_stream
 from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, PriceOverride
@@ -47,10 +51,19 @@ _COLUMNS: list[Column] = [
 ]
 
 
+def with_status(offices: QuerySet[Any]) -> QuerySet[Any]:
+    """Read offices with the status that holds now."""
+    changes = OfficeStatusChange.objects.filter(office=OuterRef("pk"), effective_at__lte=Now())
+    status = Subquery(changes.order_by("-effective_at").values("status")[:1])
+    annotated: QuerySet[Any] = offices.annotate(status=status)
+    return annotated
+
+
 @admin.register(Office)
-class OfficePage(BillingPage):
+class OfficePage(ExportingPage):
     """The customers."""
 
+    sheet = OfficeSheet
     list_display = [*_COLUMNS, text("currency"), day("past_due_since", title="past due since")]
     list_filter = ["collection_method", ("parked_at", EmptyFieldListFilter), ("past_due_since", EmptyFieldListFilter)]
     ordering = ["reference"]
@@ -70,12 +83,24 @@ class OfficePage(BillingPage):
         listed("patient accounts", "patients_patient", "See the accounts", office__id__exact="pk"),
     ]
 
+    actions_detail = ["unpark"]
+
+    @action(description="Let it go on", icon="play_arrow", url_path="unpark")
+    def unpark(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the parking that stands, whose page asks why the office may go on."""
+        office = self.get_object(request, object_id)
+        standing = office and office.parkings.filter(unparked_at__isnull=True).first()
+        if standing is None:
+            raise Http404
+        return redirect("admin:billing_parkedoffice_unpark", standing.pk)
+
+    def offers(self, request: HttpRequest, row: Office) -> bool:
+        """Offer it while the office stands, to who may."""
+        return row.parked_at is not None and request.user.has_perm(Unpark.permission)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add the status that holds now."""
-        changes = OfficeStatusChange.objects.filter(office=OuterRef("pk"), effective_at__lte=Now())
-        now = Subquery(changes.order_by("-effective_at").values("status")[:1])
-        offices: QuerySet[Any] = super().get_queryset(request).annotate(status=now)
-        return offices
+        return with_status(super().get_queryset(request))
 
     def related_tables(self, request: HttpRequest, obj: Office) -> Iterable[RelatedTable]:
         """Show invoices, cycles, terms, parkings and the audit trail."""

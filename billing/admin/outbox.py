@@ -5,11 +5,15 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from audit.columns import Column, code, label, link, short_id, text, when, yes
 from audit.read_only import RelatedTable, may_view, related
 from billing.admin.columns import MESSAGE_COLOURS, office
+from billing.admin.evidence import evidence_urls
+from billing.admin.exports import ExportingPage
 from billing.admin.pages import BillingPage, Exactly
+from billing.exports.sheets import MessageSheet
 from billing.models import OutboundRequest, OutboxMessage, OutboxStep
 
 _STATUS = label("status", MESSAGE_COLOURS)
@@ -44,9 +48,10 @@ STEP_COLUMNS: list[Column] = [
 
 
 @admin.register(OutboxMessage)
-class OutboxMessagePage(BillingPage):
+class OutboxMessagePage(ExportingPage):
     """Documents for Stripe."""
 
+    sheet = MessageSheet
     list_display = [
         short_id(title="message"),
         office(),
@@ -123,6 +128,10 @@ class OutboundRequestPage(BillingPage):
         text("idempotency_key"),
         text("policy_version"),
     ]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the evidence report: it tells of these requests."""
+        return [*evidence_urls(self), *super().get_urls()]
 
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         """Allow besides what the page of an invoice links to."""

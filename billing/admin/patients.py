@@ -6,7 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.decorators import action
 
 from audit.columns import link, text, when, yes
 from audit.read_only import RelatedTable, list_of, may_view, related
@@ -29,6 +31,15 @@ class PatientPage(BillingPage):
     finds = Exactly(office="office_id")
     search_help_text = "Patient account or office (exact)"
     details = [*list_display, when("created_at")]
+    actions_detail = ["reveal"]
+
+    @action(description="Reveal who this is", icon="visibility", url_path="reveal")
+    def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the page that asks why; it refuses, and records, whoever lacks the permission."""
+        patient = self.get_object(request, object_id)
+        if patient is None:
+            raise Http404
+        return redirect("admin:patients_revealgrant_ask", patient.pk)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add whether the account is active."""

@@ -4,7 +4,9 @@ from django.contrib import admin
 
 from audit.columns import Column, label, link, text, when
 from billing.admin.columns import PAYMENT_COLOURS, amount, stripe_id
+from billing.admin.exports import ExportingPage
 from billing.admin.pages import BillingPage, Exactly
+from billing.exports.sheets import PaymentSheet
 from billing.models import HostedInvoicePage, Payment
 
 PAYMENT_COLUMNS: list[Column] = [
@@ -18,9 +20,10 @@ PAYMENT_COLUMNS: list[Column] = [
 
 
 @admin.register(Payment)
-class PaymentPage(BillingPage):
+class PaymentPage(ExportingPage):
     """Attempts to pay."""
 
+    sheet = PaymentSheet
     list_display = [PAYMENT_COLUMNS[0], link("invoice_id", "billing_invoice"), *PAYMENT_COLUMNS[1:]]
     list_filter = ["status"]
     ordering = ["-pk"]

@@ -1,14 +1,24 @@
 """Billing runs, and the offices that they left standing."""
 
 import json
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from audit.columns import Column, Shown, label, text, when
+from audit.staff_forms import StaffForm, staff_actor
 from billing.admin.columns import RUN_COLOURS, computed, money_text, office
 from billing.admin.pages import BillingPage, Exactly
 from billing.models import BillingRun, ParkedOffice
+from billing.unparking import LONGEST_REASON, OfficeNotParked, ReasonMissing, unpark_office
+from offices.locking import OfficeBusy
 
 PARKING_COLUMNS: list[Column] = [
     text("code", title="reason"),
@@ -55,6 +65,47 @@ class BillingRunPage(BillingPage):
     ]
 
 
+class UnparkForm(forms.Form):
+    """Why the office may go on."""
+
+    reason = forms.CharField(
+        max_length=LONGEST_REASON,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="What was looked into and mended. Stays on the parking; write no patient's name.",
+    )
+
+
+class Unpark(StaffForm):
+    """Release a parked office."""
+
+    permission = "billing.unpark_office"
+    form_class = UnparkForm
+    title = "Let a parked office go on"
+    lead = (
+        "Billing of the office and delivery to Stripe go on, with the messages that were parked. What parked it and "
+        "still holds parks it again at once."
+    )
+    submit = "Let it go on"
+    done = "The office goes on."
+    expected: ClassVar = (OfficeNotParked, ReasonMissing, OfficeBusy)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Show which office, and why it stands."""
+        parking: ParkedOffice = self.row
+        return [
+            ("Office", parking.office.reference),
+            ("Parked because", parking.get_code_display()),
+            ("Parked", f"{parking.parked_at:%Y-%m-%d %H:%M} UTC"),
+            ("Incident", str(parking.incident_id)),
+        ]
+
+    def act(self, form: Any) -> str:
+        """Release it, and go back to the parking."""
+        reason, actor = form.cleaned_data["reason"], staff_actor(self.request)
+        unpark_office(office_id=self.row.office_id, reason=reason, actor=actor, now=timezone.now())
+        return self.back()
+
+
 @admin.register(ParkedOffice)
 class ParkedOfficePage(BillingPage):
     """Offices in a doubtful state, now and earlier."""
@@ -66,3 +117,13 @@ class ParkedOfficePage(BillingPage):
     finds = Exactly(office="office_id", ids=["incident_id"])
     search_help_text = "Office or incident id (exact)"
     details = [*list_display, text("incident_id", title="incident")]
+    actions_detail = ["unpark"]
+
+    @action(description="Let it go on", icon="play_arrow", url_path="unpark")
+    def unpark(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask why the office may go on."""
+        return Unpark.as_view(page=self)(request, object_id=object_id)
+
+    def offers(self, request: HttpRequest, row: ParkedOffice) -> bool:
+        """Offer it while the office stands, to who may."""
+        return row.unparked_at is None and request.user.has_perm(Unpark.permission)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from billing.minimization.evidence_report import EvidenceReport
 
-_ATTENTION = {
+ATTENTION = {
     "description_not_in_catalogue": "A text left that is not in the catalogue. Look into it at once.",
     "profile_value_not_approved": "A name or an e-mail left that nobody approved for that office. Look into it.",
     "canary_not_blocked": "The synthetic leak was not blocked at least once.",
@@ -19,7 +19,7 @@ def as_markdown(report: EvidenceReport) -> str:
 
 
 def _summary(report: EvidenceReport) -> list[str]:
-    told = [f"- {_ATTENTION[code]} (`{code}`)" for code in report.attention] or ["- Nothing needs attention."]
+    told = [f"- {ATTENTION[code]} (`{code}`)" for code in report.attention] or ["- Nothing needs attention."]
     until = "the whole month" if report.complete else "the month so far: it has not ended"
     return [
         f"# Evidence for {report.month}: what left for Stripe",

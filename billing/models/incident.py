@@ -31,6 +31,7 @@ class Incident(models.Model):
     disposition = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        permissions = [("dispose_incident", "Can record what was found out about a blocked attempt")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(disposed_at__isnull=True) | (~Q(disposed_by="") & ~Q(disposition="")),

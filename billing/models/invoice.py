@@ -123,6 +123,7 @@ class Invoice(models.Model):
     written_off_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [("export_invoice", "Can export invoices")]
         constraints = [
             models.UniqueConstraint(
                 fields=["cycle"],
@@ -218,6 +219,7 @@ class LineItem(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("export_lineitem", "Can export line items")]
         constraints = [
             models.UniqueConstraint(
                 fields=["patient_reference", "cycle_key"],

@@ -54,6 +54,7 @@ class OutboxMessage(models.Model):
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [("export_outboxmessage", "Can export messages to Stripe")]
         constraints = [
             models.UniqueConstraint(
                 fields=["invoice"], condition=Q(kind=MessageKind.INVOICE), name="outbox_one_message_per_invoice"
@@ -86,7 +87,13 @@ class OutboxMessage(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(status__in=[MessageStatus.PENDING, MessageStatus.LEASED]),
                 name="outbox_waiting_by_time",
-            )
+            ),
+            # What stands still is counted at each look at the metrics, among all that was ever delivered.
+            models.Index(
+                fields=["status"],
+                condition=Q(status__in=[MessageStatus.DEAD, MessageStatus.PARKED]),
+                name="outbox_stuck_by_status",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -138,6 +145,9 @@ class OutboundRequest(models.Model):
     status = models.PositiveSmallIntegerField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     replayed = models.BooleanField(default=False)
+
+    class Meta:
+        permissions = [("take_evidence", "Can see and take the evidence report of a month")]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

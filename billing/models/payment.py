@@ -43,6 +43,7 @@ class Payment(models.Model):
     recorded_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("export_payment", "Can export payments")]
         constraints = [
             models.UniqueConstraint(fields=["stripe_payment_id"], name="payment_stripe_id_once"),
             models.UniqueConstraint(

@@ -71,6 +71,7 @@ class ParkedOffice(models.Model):
     unpark_reason = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        permissions = [("unpark_office", "Can let a parked office go on")]
         constraints = [
             models.UniqueConstraint(
                 fields=["office"], condition=Q(unparked_at__isnull=True), name="parked_office_once_at_a_time"

@@ -45,6 +45,8 @@ class StripeEvent(models.Model):
                 name="stripe_event_waiting_by_time",
             ),
             models.Index(fields=["object_id"], name="stripe_event_by_object"),
+            models.Index(fields=["-received_at", "event_id"], name="stripe_event_by_receipt"),
+            models.Index(fields=["status"], condition=Q(status=EventStatus.DEAD), name="stripe_event_dead"),
         ]
 
     def __str__(self) -> str:

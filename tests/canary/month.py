@@ -6,8 +6,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, transaction
@@ -27,6 +25,7 @@ from patients.models import Patient
 from sandbox.stripe_standin import StripeStandIn, sign
 from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, drain
 from tests.builders import ACTOR, make_office
+from tests.canary.console import Console
 from tests.canary.people import Marked, write_csv
 from tests.canary.sinks import Sinks
 
@@ -51,7 +50,7 @@ class Month:
         self.close_and_deliver()
         self.hear_events()
         self.force_a_database_error()
-        self.visit_the_console()
+        Console(self.crowd, self.sinks).use()
         self.run_every_report()
         send_alerts(now=timezone.now())
 
@@ -66,9 +65,7 @@ class Month:
                 print(error)  # noqa: T201 - what manage.py prints of it
 
     def keep(self, answer: HttpResponse) -> HttpResponse:
-        head = f"{answer.status_code} {answer.headers}".encode()
-        self.sinks.answers.append(head + b"".join(answer) if not answer.streaming else head)
-        return answer
+        return self.sinks.keep_answer(answer)
 
     def import_patients(self) -> None:
         names = [office.reference for office in self.offices]
@@ -175,17 +172,6 @@ class Month:
             assert self._post("patients", body).status_code == 500
         finally:
             patients.register_patient = kept
-
-    def visit_the_console(self) -> None:
-        user = get_user_model().objects.create_superuser("canary", None, "canary-password-12")
-        staff = Client(raise_request_exception=False)
-        staff.force_login(user)
-        for model in admin.site._registry:
-            address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-            self.keep(staff.get(address))
-            staff.get(address, {"q": self.crowd[0].text("f")})  # the page repeats what was typed; the log must not
-            for row in model._default_manager.all()[:2]:
-                self.keep(staff.get(f"{address}{row.pk}/change/"))
 
     def run_every_report(self) -> None:
         self.command("run_canary")

@@ -12,33 +12,103 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core import mail
+from django.core.cache import cache
 from django.db import connection
+from django.http import HttpResponse
+from redis import Redis
 
 from billing_project.logging import line_formatter
 from sandbox.stripe_standin import StripeStandIn
 
+# Every way out that privacy names, and the sinks in which what went out by it is searched. A test compares this with
+# what was really searched, so that neither a way without a sink nor a sink that nobody reads goes unnoticed.
+WAYS_OUT = {
+    "requests to Stripe: address, headers, body, idempotency key, user agent": (
+        "stripe",
+        "table billing_outboundrequest",
+    ),
+    "what waits for Stripe": ("table billing_outboxmessage", "table billing_outboxstep"),
+    "logs at every level, with exceptions and what PostgreSQL says of an error": ("log",),
+    "what commands print": ("terminal",),
+    "pages and API: bodies, headers, cookies, messages, errors with DEBUG off, schema, autocomplete": ("answer",),
+    "the browser's history: titles, addresses": ("title", "address"),
+    "mails, of Django's error reports too": ("mail",),
+    "arguments of tasks": ("redis",),
+    "the cache": ("cache",),
+    "the admin's own log, and sessions": ("table django_admin_log", "table django_session"),
+    "exports": ("export csv", "export xlsx"),
+    "evidence": ("evidence",),
+    "metrics": ("metrics",),
+    "the webhook inbox": ("table billing_stripeevent",),
+    "the audit trail": ("table audit_auditentry", "table audit_streamhead"),
+    "incidents and alerts": ("table billing_incident", "alert"),
+    "files, temporary ones too": ("file", "file name"),
+    "identities at rest": (
+        "table patients_patientidentity",
+        "table patients_patienttoken",
+        "table patients_revealgrant",
+    ),
+}
+# Nothing may come here at all.
+SILENT = {"mail", "table django_admin_log"}
+
 
 @dataclass
 class Sinks:
-    """What was caught. `answers` holds status lines, headers and bodies of pages and API; `files` what was written."""
+    """What was caught. `kept` holds pieces by the name of their sink, `revealed` the one page that shows a person."""
 
     folder: Path
     log: io.StringIO = field(default_factory=io.StringIO)
     terminal: io.StringIO = field(default_factory=io.StringIO)
-    answers: list[bytes] = field(default_factory=list)
-    alerts: list[str] = field(default_factory=list)
+    kept: list[tuple[str, str | bytes]] = field(default_factory=list)
+    revealed: str = ""
     written: set[str] = field(default_factory=set)
+
+    def keep(self, sink: str, content: str | bytes) -> None:
+        """Keep a piece of what went out."""
+        self.kept.append((sink, content))
+
+    def keep_answer(self, answer: HttpResponse) -> HttpResponse:
+        """Keep a page or an answer of the API, and what a browser remembers of it."""
+        self.keep_frame(answer)
+        if not answer.streaming:
+            self.keep("answer", answer.content)
+        return answer
+
+    def keep_frame(self, answer: HttpResponse) -> None:
+        """Keep all but the body: status, headers, cookies, title, where it leads."""
+        self.keep("answer", f"{answer.status_code} {answer.headers} {answer.cookies}")
+        for address, _status in [(answer.headers.get("Location", ""), 0), *getattr(answer, "redirect_chain", [])]:
+            self.keep("address", address)
+        if not answer.streaming:
+            self.keep("title", answer.content.partition(b"<title>")[2].partition(b"</title>")[0])
 
     def contents(self, stripe: StripeStandIn) -> Iterator[tuple[str, str | bytes]]:
         """Yield every sink with a piece of its content."""
         yield from (("log", line) for line in self.log.getvalue().splitlines())
         yield from (("terminal", line) for line in self.terminal.getvalue().splitlines())
-        yield from (("answer", answer) for answer in self.answers)
-        yield from (("alert", alert) for alert in self.alerts)
+        yield from self.kept
+        yield from (("mail", message.message().as_string()) for message in mail.outbox)
+        yield from (("cache", entry) for entry in cached())
         yield from (("stripe", request.raw()) for request in stripe.requests)
         yield from (("file", path.read_bytes()) for path in self.folder.rglob("*") if path.is_file())
         yield from (("file name", path.name) for path in self.folder.rglob("*"))
         yield from rows()
+        # The column is compressed where that makes it shorter.
+        yield from (("table django_session", repr(session.get_decoded())) for session in Session.objects.all())
+
+
+def cached() -> Iterator[str]:
+    """Yield every entry of the cache: the rate limit and the pause of the alerts live there."""
+    if "Redis" not in settings.CACHES["default"]["BACKEND"]:
+        yield from map(repr, cache._cache.items())
+        return
+    connection = Redis.from_url(settings.CACHES["default"]["LOCATION"])
+    for key in connection.scan_iter():
+        # What is no text is told as Redis would save it, which may be compressed: only counters are kept that way.
+        yield f"{key!r} {connection.get(key) if connection.type(key) == b'string' else connection.dump(key)!r}"
 
 
 def rows() -> Iterator[tuple[str, str]]:

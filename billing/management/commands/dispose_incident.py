@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from billing.incidents import DispositionInvalid, Finding, IncidentNotOpen, dispose_incident
+from billing.incidents import DispositionInvalid, Finding, IncidentNotOpen, as_disposition, dispose_incident
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError
 
 
@@ -25,7 +25,7 @@ class Command(ReportingCommand):
 
     def report(self, **options: Any) -> Report:
         """Dispose of the incident."""
-        disposition = ": ".join(filter(None, [options["finding"], options["note"].strip()]))
+        disposition = as_disposition(Finding(options["finding"]), options["note"])
         try:
             with transaction.atomic():
                 dispose_incident(

@@ -1,15 +1,14 @@
 """Derive the evidence of a month for an auditor: what left for Stripe, what was stopped, and who approved what."""
 
-import json
 import os
 from argparse import ArgumentParser
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError
+from billing.minimization.evidence_files import EvidenceFile, evidence_text
 from billing.minimization.evidence_markdown import as_markdown
 from billing.minimization.evidence_report import EvidenceReport, MonthInvalid, evidence_report
 
@@ -54,14 +53,13 @@ class Command(ReportingCommand):
 
 
 def _write(evidence: EvidenceReport, out: Path) -> str:
-    texts = {".md": as_markdown(evidence), ".json": json.dumps(asdict(evidence), indent=2) + "\n"}
     paths = []
-    for suffix, text in texts.items():
-        path = out.with_name(out.name.removesuffix(".md").removesuffix(".json") + suffix)
+    for kind in EvidenceFile:
+        path = out.with_name(f"{out.name.removesuffix('.md').removesuffix('.json')}.{kind}")
         try:
             # Readable by its owner alone: office references and staff names are internal.
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
+                file.write(evidence_text(evidence, kind))
         except OSError:
             raise UsageError(f"cannot write {path.name}: is its folder there?") from None
         paths.append(path.name)

@@ -7,7 +7,9 @@ from django.core.management.base import BaseCommand
 
 # What Stripe issues cannot be made up here; the placeholders are refused at start until they are replaced.
 _FROM_STRIPE = {"STRIPE_API_KEY": "change-me-to-stripe-key", "STRIPE_WEBHOOK_SECRETS": "change-me-to-endpoint-secret"}
-_RANDOM = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BLIND_INDEX_KEYS", "AUDIT_KEYS", "AUDIT_SIGNING_KEY")
+_RANDOM = (
+    "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BLIND_INDEX_KEYS", "AUDIT_KEYS", "AUDIT_SIGNING_KEY", "METRICS_TOKEN",
+)  # fmt: skip
 _TO_FILL_IN = {
     "ALLOWED_HOSTS": "billing.example.com",
     "DATABASE_URL": "postgres://billing@127.0.0.1/billing",

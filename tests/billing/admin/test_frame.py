@@ -58,3 +58,8 @@ def test_a_stranger_is_sent_to_the_login(client, db):
     answer = client.get("/admin/billing/invoice/")
     assert answer.status_code == 302
     assert answer.headers["Location"].startswith("/admin/login/")
+
+
+def test_a_log_in_leads_to_the_first_page(client, boss):
+    answer = client.post("/admin/login/", {"username": "boss", "password": "of no matter"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")

@@ -141,4 +141,6 @@ def test_the_address_of_an_api_key_does_not_carry_its_digest(books, boss):
 def test_a_row_that_is_not_there_is_said_to_be_gone(books, boss):
     for model in (Invoice, Incident, OutboundRequest, AuditEntry):
         address = detail_address(model).replace(str(model.objects.first().pk), "no-such-row")
-        assert boss.get(address).status_code == 302
+        gone = boss.get(address, follow=True)
+        assert (gone.redirect_chain, "There is no such row" in gone.content.decode()) == ([("/admin/", 302)], True)
+        assert "no-such-row" not in gone.content.decode() + str(boss.cookies)
