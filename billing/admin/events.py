@@ -6,7 +6,7 @@ from django.contrib.admin import EmptyFieldListFilter
 from audit.columns import Column, code, label, text, when, yes
 from billing.admin.columns import EVENT_COLOURS, stripe_id
 from billing.admin.pages import BillingPage, Exactly
-from billing.models import StripeEvent
+from billing.models import ExpectedEvent, StripeEvent
 
 EVENT_COLUMNS: list[Column] = [
     stripe_id("event_id", title="event"),
@@ -40,3 +40,21 @@ class StripeEventPage(BillingPage):
         text("api_version"),
         code("digest"),
     ]
+
+
+@admin.register(ExpectedEvent)
+class ExpectedEventPage(BillingPage):
+    """What Stripe should tell us after each write; what stays silent is fetched."""
+
+    details = [
+        text("event_type", title="expected"),
+        text("stripe_object_id", title="about"),
+        when("registered_at"),
+        when("expected_by"),
+        when("heard_at"),
+        when("pulled_at", title="fetched instead"),
+    ]
+    list_filter = [("heard_at", EmptyFieldListFilter), ("pulled_at", EmptyFieldListFilter)]
+    ordering = ["-pk"]
+    finds = Exactly(ids=[], texts=["stripe_object_id"])
+    search_help_text = "Stripe id (exact)"

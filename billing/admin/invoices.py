@@ -10,12 +10,15 @@ from audit.admin import audit_trail
 from audit.columns import day, label, link, short_id, text, unbroken, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
+from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.events import EVENT_COLUMNS
 from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
+from billing.admin.money_back import CREDIT_NOTE_COLUMNS, DISPUTE_COLUMNS, REFUND_COLUMNS
 from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
 from billing.admin.pages import CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
+from billing.admin.reconciliation import DISCREPANCY_COLUMNS
 from billing.exports.sheets import InvoiceSheet
 from billing.models import LINE_TOTAL, Invoice, ItemType, LineItem, OutboundRequest, OutboxMessage, Payment, StripeEvent
 from offices.audit_stream import office_stream
@@ -86,6 +89,7 @@ class InvoicePage(ExportingPage):
             yield _lines(obj)
         if may_view(request, Payment):
             yield related("Payments", PAYMENT_COLUMNS, obj.payments.order_by("pk"))
+        yield from _money_back(request, obj)
         if may_view(request, OutboxMessage):
             yield related("Messages to Stripe", MESSAGE_COLUMNS, obj.outbox_messages.order_by("created_at"))
         if may_view(request, OutboundRequest):
@@ -94,6 +98,20 @@ class InvoicePage(ExportingPage):
             events = StripeEvent.objects.filter(object_id=obj.stripe_invoice_id).order_by("created", "pk")
             yield related("Stripe events", EVENT_COLUMNS, events)
         yield from audit_trail(request, office_stream(obj.office.reference))
+
+
+def _money_back(request: HttpRequest, invoice: Invoice) -> Iterable[RelatedTable]:
+    """Show what went back, what is contested, what was corrected and what differs; only what there is."""
+    tables = (
+        ("Corrections", CORRECTION_COLUMNS, invoice.corrections.select_related("invoice").order_by("requested_at")),
+        ("Credit notes", CREDIT_NOTE_COLUMNS, invoice.credit_notes.order_by("issued_at")),
+        ("Refunds", REFUND_COLUMNS, invoice.refunds.order_by("pk")),
+        ("Disputes", DISPUTE_COLUMNS, invoice.disputes.order_by("pk")),
+        ("Differences to Stripe", DISCREPANCY_COLUMNS, invoice.discrepancies.order_by("-found_at")),
+    )
+    for title, columns, rows in tables:
+        if may_view(request, rows.model) and rows.exists():
+            yield related(title, columns, rows)
 
 
 def _lines_by_type(invoice: Invoice) -> RelatedTable:

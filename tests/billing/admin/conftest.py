@@ -13,7 +13,18 @@ from django.urls import reverse
 
 from audit.checkpoints import make_checkpoint
 from billing.api_keys import issue_api_key
-from billing.models import BillingRun, CanaryRun, Incident, Invoice, OfficeProfile, ParkedOffice, ParkingCode
+from billing.models import (
+    BillingRun,
+    CanaryRun,
+    ExpectedEvent,
+    Incident,
+    Invoice,
+    OfficeProfile,
+    OutboxStep,
+    ParkedOffice,
+    ParkingCode,
+    StripeInvoiceCopy,
+)
 from offices.encryption import field_keys
 from offices.models import Office, PriceOverride
 from patients.models import Patient
@@ -22,6 +33,7 @@ from patients.reveal_grant import RevealGrant
 from sandbox.stripe_standin import StripeStandIn
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
 from tests.builders import ACTOR
+from tests.database_rows import Rows
 
 PERSON = {
     "external_id": "MRN-77120-Q",
@@ -66,6 +78,7 @@ def books(db, stripe: StripeStandIn) -> Invoice:
     issue_api_key(office_id=office.pk, name="portal", actor=ACTOR, now=CLOSED_AT)
     Invoice.objects.filter(pk=invoice.pk).update(internal_note=NOTE)
     _rare_rows(office)
+    _money_rows(invoice)
     invoice.refresh_from_db()
     return invoice
 
@@ -92,6 +105,24 @@ def _rare_rows(office: Office) -> None:
     )
     BillingRun.objects.first() or BillingRun.objects.create(as_of=CLOSED_AT, actor=ACTOR, started_at=CLOSED_AT)
     Group.objects.create(name="viewers")
+
+
+def _money_rows(invoice: Invoice) -> None:
+    """Add what corrections, reconciliation and the close of a month leave behind."""
+    rows = Rows()
+    rows.closed = invoice
+    for name in ("refund", "dispute", "credit_note", "correction", "dropped_line", "discrepancy", "month_close"):
+        getattr(rows, name)
+    step = OutboxStep.objects.filter(message__invoice=invoice).first()
+    ExpectedEvent.objects.create(
+        step=step, stripe_object_id=invoice.stripe_invoice_id, event_type="invoice.finalized",
+        registered_at=CLOSED_AT, expected_by=CLOSED_AT + timedelta(minutes=15),
+    )  # fmt: skip
+    StripeInvoiceCopy.objects.create(
+        stripe_invoice_id=invoice.stripe_invoice_id, run=rows.reconciliation_run, own_invoice_id=invoice.pk,
+        customer_index="d", status="paid", currency="USD", total_cents=400, amount_paid_cents=400,
+        amount_remaining_cents=0, created=CLOSED_AT, seen_at=CLOSED_AT,
+    )  # fmt: skip
 
 
 @pytest.fixture
