@@ -41,15 +41,19 @@ MEANINGS = {
 
 
 def usage_differences(cycles: Sequence[BillingCycle]) -> list[UsageDifference]:
-    """Return what differs in those of the cycles that are closed and billed, by cycle and code."""
-    billed = BillingCycle.objects.filter(
-        Exists(live_monthly_invoices(OuterRef("pk"))), pk__among=[cycle.pk for cycle in cycles], closed_at__isnull=False
+    """Return what differs in those of the cycles that are not waived, by cycle and code.
+
+    Who is missing is told of closed cycles only: an open one gets its lines when it is carried over and when it closes.
+    """
+    charged = BillingCycle.objects.filter(
+        Exists(live_monthly_invoices(OuterRef("pk"))), pk__among=[cycle.pk for cycle in cycles]
     )
+    billed = charged.filter(closed_at__isnull=False)
     counts = {
         "billable_not_charged": _not_charged(billed, cycles, Q(**{f"{_PERIOD}id__lte": F("last_period_id")})),
         "adjustment_waits": _not_charged(billed, cycles, Q(**{f"{_PERIOD}id__gt": F("last_period_id")})),
-        "charged_not_billable": _lines(billed, ~_explained()),
-        "price_differs": _lines(billed, ~Q(unit_price_cents=F("invoice__office__cycles__unit_price_cents"))),
+        "charged_not_billable": _lines(charged, ~_explained()),
+        "price_differs": _lines(charged, ~Q(unit_price_cents=F("invoice__office__cycles__unit_price_cents"))),
     }
     by_id = {cycle.pk: cycle for cycle in cycles}
     return [
@@ -84,13 +88,13 @@ def _count(cycles: QuerySet[BillingCycle]) -> dict[int, int]:
     return dict(cycles.order_by().values_list("pk").annotate(count=Count(_PATIENT, distinct=True)))
 
 
-def _lines(billed: QuerySet[BillingCycle], wrong: Q) -> dict[int, int]:
+def _lines(charged: QuerySet[BillingCycle], wrong: Q) -> dict[int, int]:
     """Count the live lines charged for these cycles that are wrong."""
     lines = LineItem.objects.filter(
         wrong,
         live=True,
         patient_reference__isnull=False,
-        invoice__office__cycles__in=billed,
+        invoice__office__cycles__in=charged,
         cycle_key=F("invoice__office__cycles__key"),
     )
     return dict(lines.order_by().values_list("invoice__office__cycles").annotate(count=Count("pk")))
