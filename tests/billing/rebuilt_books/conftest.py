@@ -20,13 +20,14 @@ from tests.billing.scenes import SharedClock, drain, hear
 from tests.builders import ACTOR, make_patient, utc
 
 HEADER = "reference,name,billing_email,timezone,billing_cycle_anchor_date,subscription_status,plan,collection_method\n"
+IMPORTED_AT = utc("2026-01-01")
 ROW = "{},Clinic,,America/New_York,2026-01-15,active,,\n"
 
 
-def imported(tmp_path, *references, at=utc("2026-01-01")):
+def imported(tmp_path, *references):
     path = tmp_path / "offices.csv"
     path.write_text(HEADER + "".join(ROW.format(reference) for reference in references), encoding="utf-8")
-    import_offices(path=path, actor=ACTOR, now=at)
+    import_offices(path=path, actor=ACTOR, now=IMPORTED_AT)
     return [Office.objects.get(reference=reference) for reference in references]
 
 

@@ -98,7 +98,10 @@ PLANTED = {
         "invoice_gone",
     ),
     "a line deleted": (lambda: january().filter(pk=january().first().pk).delete(), "line_count"),
-    "a line deleted, its patient uncharged": (lambda: january().filter(pk=january().first().pk).delete(), "line_missing"),
+    "a line deleted, its patient uncharged": (
+        lambda: january().filter(pk=january().first().pk).delete(),
+        "line_missing",
+    ),
     "a line added": (
         lambda: copy(january().first(), patient_reference=uuid4()),
         "line_count",
@@ -156,9 +159,12 @@ PLANTED = {
         lambda: of_a(ActivityPeriod).filter(pk=of_a(ActivityPeriod).latest("pk").pk).delete(),
         "periods",
     ),
-    "a period added": (lambda: make_patient(Office.objects.get(reference="clinic-a"), (utc("2026-03-16"), None)), "periods"),
+    "a period added": (
+        lambda: make_patient(Office.objects.get(reference="clinic-a"), (utc("2026-03-16"), None)),
+        "periods",
+    ),
     "an entry deleted": (lambda: delete_entry(action="office.zone_changed"), "entry_missing"),
-    "the last entry deleted": (lambda: delete_entry(), "entry_missing"),
+    "the last entry deleted": (delete_entry, "entry_missing"),
     "a move without its entry": (lambda: delete_entry(action="invoice.status_changed"), "invoice_status"),
     "an entry made unreadable": (
         lambda: AuditEntry.objects.filter(stream="office:clinic-a", action="cycle.closed").update(payload="{}"),
@@ -166,7 +172,7 @@ PLANTED = {
     ),
     "a move rewritten": (
         lambda: AuditEntry.objects.filter(stream="office:clinic-a", action="invoice.status_changed").update(
-            payload='{"from":"paid","invoice":"%s","to":"sent"}' % paid().first().pk
+            payload=f'{{"from":"paid","invoice":"{paid().first().pk}","to":"sent"}}'
         ),
         "move_not_allowed",
     ),
