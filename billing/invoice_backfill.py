@@ -17,7 +17,7 @@ from billing.billed_usage import UsageDifference, usage_differences
 from billing.cycle_opening import open_cycles
 from billing.cycle_origin import backfilled, cycles_of_the_run
 from billing.line_items import insert_missing_charges
-from billing.models import BillingCycle, InvoiceOrigin
+from billing.models import BillingCycle, InvoiceOrigin, MonthClose
 from billing.office_run import CHUNK_SIZE, OfficeRun, Progress, RunSummary, offices_in_scope
 from billing.past_cycles import TO_OPEN, PastSpan, past_spans
 from billing.run_chunk import Tally, close_cycles
@@ -75,6 +75,8 @@ class _Backfill:
     def __init__(self, months: Months, *, actor: str, now: datetime, close: bool) -> None:
         self._months, self._actor, self._now, self._close = months, actor, now, close
         self._prices = PriceBook()
+        signed = MonthClose.objects.filter(key__gte=months[0], key__lte=months[1], locked_at__isnull=False)
+        self._locked = set(signed.values_list("key", flat=True))
         self._found: dict[UUID, list[UsageDifference]] = {}
 
     def do(self, offices: Sequence[Office]) -> Tally:
@@ -83,7 +85,7 @@ class _Backfill:
         differences = usage_differences(list(billed.select_related("office")))
         self._note(offices, differences)
         tally = self._open(offices)
-        drafts = list(self._cycles(offices).filter(backfilled(), closed_at__isnull=True))
+        drafts = list(self._cycles(offices).filter(backfilled(), closed_at__isnull=True).exclude(key__in=self._locked))
         tally.counts["cycles_there_already"] += billed.count()
         tally.counts["lines_added"] += insert_missing_charges(drafts, now=self._now)
         if self._close:
@@ -140,6 +142,7 @@ class _Backfill:
                 known[office.pk],
                 first.get(office.pk),
                 months=self._months,
+                locked=self._locked,
                 now=self._now,
             )
         ]

@@ -5,7 +5,7 @@ the office was not live. Boundaries are counted from the anchor through all chan
 neighbouring months, and the office's own first cycle after them, touch to the instant.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,11 +16,12 @@ from offices.models import Office
 from offices.timeline import Timeline
 
 TO_OPEN, NOT_ENDED, NOT_LIVE, LEFT_TO_THE_RUN = "to_open", "not_ended", "not_live", "left_to_the_run"
+MONTH_LOCKED = "month_locked"
 
 
 @dataclass(frozen=True, slots=True)
 class PastSpan:
-    """A cycle without a row, and what is to be done about it: one of the four words above."""
+    """A cycle without a row, and what is to be done about it: one of the five words above."""
 
     span: CycleSpan
     verdict: str
@@ -33,11 +34,13 @@ def past_spans(
     first_index: int | None,
     *,
     months: tuple[str, str],
+    locked: Collection[str],
     now: datetime,
 ) -> Iterator[PastSpan]:
     """Yield the cycles of [first, last] month (`YYYY-MM`, inclusive) that have no row, the oldest first.
 
-    `known` are the office's cycles by index, `first_index` the first that is the run's own.
+    `known` are the office's cycles by index, `first_index` the first that is the run's own, `locked` the months that
+    two people have signed.
     """
     for span in _chain(office, timeline, known, months):
         if span.index in known:
@@ -46,6 +49,8 @@ def past_spans(
             yield PastSpan(span, NOT_ENDED)
         elif timeline.first_live_in(span.start_at, span.end_at) is None:
             yield PastSpan(span, NOT_LIVE)
+        elif span.key in locked:
+            yield PastSpan(span, MONTH_LOCKED)
         else:
             mine = first_index is None or span.index < first_index
             yield PastSpan(span, TO_OPEN if mine else LEFT_TO_THE_RUN)

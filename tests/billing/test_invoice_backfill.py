@@ -18,6 +18,7 @@ from billing.models import (
     Invoice,
     InvoiceOrigin,
     LineItem,
+    MonthClose,
     OutboxMessage,
     ParkedOffice,
 )
@@ -283,6 +284,16 @@ def test_a_canceled_office_gets_its_past_but_nothing_after_its_end():
     change_status(office_id=office.pk, status=OfficeStatus.CANCELED, actor=ACTOR, now=utc("2025-11-20"))
     counts = backfill().run.tally.counts
     assert (counts["cycles_opened"], counts["not_live"]) == (2, 1)
+
+
+def test_a_month_that_two_people_have_signed_stays_as_it_is():
+    make_office()
+    MonthClose.objects.create(
+        key="2025-11", first_signed_by="a", first_signed_at=NOW, second_signed_by="b", locked_at=NOW, signed="{}"
+    )
+    counts = backfill(close=True).run.tally.counts
+    assert (counts["cycles_opened"], counts["month_locked"]) == (2, 1)
+    assert not BillingCycle.objects.filter(key="2025-11").exists()
 
 
 # --- Differences to what was billed already ---

@@ -28,6 +28,7 @@ COUNTS = (
     "not_ended",
     "not_live",
     "left_to_the_run",
+    "month_locked",
     "offices_parked",
 )
 _WRITTEN = COUNTS[:4]
