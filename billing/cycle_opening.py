@@ -67,8 +67,8 @@ def open_cycles(
     The first one fixes the office's anchor. Raises NoPriceVersion.
     """
     opened = [_frozen(office, span, timelines[office.pk], prices, as_of=as_of, now=now) for office, span in spans]
-    drafts = [_draft(cycle, origin, now) for cycle in opened]
     insert_all(opened)
+    drafts = [_draft(cycle, origin, now) for cycle in opened]  # only now the cycles have their ids
     insert_all(drafts)
     anchored = {cycle.office_id for cycle in opened if cycle.office.first_cycle_opened_at is None}
     if anchored:
