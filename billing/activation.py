@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
 from billing.cycle_opening import is_live, open_missing_cycles
+from billing.cycle_origin import cycles_of_the_run
 from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
 from offices.audit_stream import office_stream
@@ -119,7 +120,8 @@ def _charge(office: Office, patient: Patient, starts_at: datetime, now: datetime
     """Add the lines of the new period and return them, the oldest cycle first."""
     lines = LineItem.objects.filter(patient_reference=patient.pk)
     before = set(lines.values_list("pk", flat=True))
-    open_cycles = BillingCycle.objects.filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)
+    # A backfill's cycle is charged when it is closed (decisions.md 11).
+    open_cycles = cycles_of_the_run().filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)
     insert_missing_charges(list(open_cycles), now=now, patient=patient.pk)
     insert_adjustments(_open_invoice(office), now=now, patient=patient.pk)
     return list(
@@ -130,7 +132,10 @@ def _charge(office: Office, patient: Patient, starts_at: datetime, now: datetime
 def _open_invoice(office: Office) -> dict[UUID, UUID]:
     """Return, by office, the newest open monthly invoice: the one that adjustments for closed cycles go on."""
     drafts = Invoice.objects.filter(
-        office=office, invoice_type=InvoiceType.MONTHLY, status=InvoiceStatus.DRAFT, closed_at__isnull=True
+        cycle__in=cycles_of_the_run().filter(office=office),
+        invoice_type=InvoiceType.MONTHLY,
+        status=InvoiceStatus.DRAFT,
+        closed_at__isnull=True,
     )
     return dict(drafts.order_by("-cycle__index").values_list("office", "pk")[:1])
 

@@ -1,64 +1,14 @@
 """The monthly run: close and open every cycle that is due, chunk by chunk (product.md, rules 4 to 6).
 
-Each chunk is one transaction: killed at any point, the next run does the rest, and a second run finds nothing. A
-chunk that fails is done again office by office, and the office that fails is parked; the others are billed.
+Each chunk is one transaction: killed at any point, the next run does the rest, and a second run finds nothing. An
+office that fails is parked; the others are billed.
 """
 
-import json
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import datetime
 
-import structlog
-from django.conf import settings
-from django.db import Error as DatabaseFailure
-from django.db import OperationalError, connection, transaction
-from django.db.models import QuerySet
-from django.utils import timezone
-
-from billing.fail_points import FailPoint, reach
-from billing.models import BillingRun, ParkedOffice, ParkingCode, RunStatus
-from billing.parking import park_office
-from billing.payment_status import refresh_past_due
-from billing.run_chunk import Tally, bill_chunk, due_offices
-from billing.safety_bounds import BoundBroken
-from offices.locking import OfficeBusy, OfficeNotFound, lock_offices
-from offices.models import Office
-from offices.timeline import NoPriceVersion, PriceBook
-
-logger = structlog.get_logger(__name__)
-
-CHUNK_SIZE = 500  # offices: large enough for set-based speed, small enough to commit within a second or two
-RETRYABLE = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout (reliability.md, "Retry")
-RETRIES = 5
-CAP_WINDOW = timedelta(hours=24)  # BILLING_RUN_CAP_CENTS bounds what is billed within a day
-
-Progress = Callable[[int, int], None]
-
-
-class RunCapExceeded(Exception):
-    """This run would bill more than BILLING_RUN_CAP_CENTS; a person must look before it goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that needs a person, or that will be tried again."""
-
-    office: str
-    code: str
-    message: str
-
-
-@dataclass(slots=True)
-class RunSummary:
-    """What a run did: counts, cents by currency, and problems; `needs_attention` sets the exit code."""
-
-    tally: Tally = field(default_factory=Tally)
-    problems: list[Problem] = field(default_factory=list)
-    needs_attention: bool = False
+from billing.office_run import OfficeRun, Progress, RunSummary, offices_in_scope
+from billing.run_chunk import bill_chunk, due_offices
+from offices.timeline import PriceBook
 
 
 def run_due(
@@ -75,190 +25,16 @@ def run_due(
     `as_of` only decides what is due; `now` is the wall clock of every row (decisions.md 10). With `dry_run` the same
     code runs in transactions that are rolled back. Raises OfficeNotFound for an unknown reference.
     """
-    run = _Run(as_of=as_of, actor=actor, now=now, dry_run=dry_run)
-    run.start(_in_scope(office_reference))
+    prices = PriceBook()
+    run = OfficeRun(
+        lambda offices: bill_chunk(offices, as_of=as_of, actor=actor, now=now, prices=prices),
+        as_of=as_of,
+        actor=actor,
+        now=now,
+        dry_run=dry_run,
+    )
+    in_scope = offices_in_scope(office_reference).count()
     due = due_offices(as_of)
     if office_reference is not None:
         due = due.filter(reference=office_reference)
-    due_ids = due.values_list("pk", flat=True).order_by("pk")
-    total, done = due.count(), 0
-    try:
-        for chunk in _chunks(due_ids):
-            run.bill(chunk)
-            done += len(chunk)
-            progress(done, total)
-        run.bill_held(due_ids)
-    except RunCapExceeded:
-        run.stop_at_cap()
-    return run.finish(worked_on=done)
-
-
-def _billed_since(start: datetime, end: datetime) -> int:
-    """Return the cents that runs have billed in [start, end): the cap must not begin anew with every hourly run."""
-    amounts = BillingRun.objects.filter(started_at__gte=start, started_at__lt=end).values_list("billed", flat=True)
-    return sum(cents for billed in amounts for cents in json.loads(billed).values())
-
-
-def _in_scope(office_reference: str | None) -> int:
-    """Return how many offices the run looks at."""
-    offices = Office.objects.filter(parked_at__isnull=True)
-    if office_reference is None:
-        return offices.count()
-    if not Office.objects.filter(reference=office_reference).exists():
-        raise OfficeNotFound("there is no office with this reference")
-    return offices.filter(reference=office_reference).count()
-
-
-def _chunks(due: QuerySet[Office, UUID]) -> Iterator[list[UUID]]:
-    """Yield ids in order, each chunk read when its turn comes: flat memory, and another run's work is not redone."""
-    last = None
-    while chunk := list((due if last is None else due.filter(pk__gt=last))[:CHUNK_SIZE]):
-        yield chunk
-        last = chunk[-1]
-
-
-class _Run:
-    """One run in progress: its row, its tally, and what to do when a chunk fails."""
-
-    def __init__(self, *, as_of: datetime, actor: str, now: datetime, dry_run: bool) -> None:
-        self.as_of, self.actor, self.now, self.dry_run = as_of, actor, now, dry_run
-        self.summary = RunSummary()
-        self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
-        self.prices = PriceBook()
-        self.offices_in_scope = self.billed_lately = 0
-        # Due when looked for, and done by another run by the time they were locked.
-        self.done_meanwhile = 0
-        self.held: list[UUID] = []  # by another transaction, when their chunk was billed
-
-    def start(self, offices_in_scope: int) -> None:
-        self.offices_in_scope = offices_in_scope
-        self.billed_lately = _billed_since(self.now - CAP_WINDOW, self.now)
-        if not self.dry_run:
-            self.row.save(force_insert=True)
-
-    def bill(self, office_ids: Sequence[UUID]) -> None:
-        """Bill a chunk at once; one by one where it does not go through. What others hold waits for `bill_held`."""
-        try:
-            self.held += sorted(set(office_ids) - self._transact(office_ids, skip_locked=True))
-        except RunCapExceeded:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever one office of the chunk did, each is tried alone now
-            _raise_if_disconnected(error)
-            for office_id in sorted(office_ids):
-                self._bill_one(office_id)
-
-    def bill_held(self, due: QuerySet[Office, UUID]) -> None:
-        """Come back to the offices that were held: a second run leaps over this one's chunks, and has done most."""
-        for office_id in self.held:
-            if due.filter(pk=office_id).exists():
-                self._bill_one(office_id)
-            else:
-                self.done_meanwhile += 1
-
-    def _transact(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> set[UUID]:
-        """Bill the offices that can be locked, in one transaction; return their ids."""
-        with transaction.atomic():
-            locked = lock_offices(office_ids, skip_locked=skip_locked)
-            offices = [office for office in locked if office.parked_at is None]  # one may have been parked meanwhile
-            tally = bill_chunk(offices, as_of=self.as_of, actor=self.actor, now=self.now, prices=self.prices)
-            self._check_cap(tally)
-            if self.dry_run:
-                transaction.set_rollback(True)
-            else:
-                self._record(tally)
-        reach(FailPoint.RUN_CHUNK_COMMITTED)
-        self.summary.tally.add(tally)
-        self.done_meanwhile += 0 if tally.counts.total() else len(offices)
-        return {office.pk for office in locked}
-
-    def _bill_one(self, office_id: UUID) -> None:
-        try:
-            self._retry(office_id)
-        except OfficeBusy:
-            self._problem(office_id, "office_busy", "held by another transaction; the next run bills it")
-        except BoundBroken as error:
-            self._park(office_id, error.code)
-        except NoPriceVersion:
-            self._park(office_id, ParkingCode.NO_PRICE_VERSION)
-        except RunCapExceeded:
-            raise
-        except Exception as error:  # noqa: BLE001 - one poison office must not stop the others; it is parked and told
-            _raise_if_disconnected(error)
-            self._park(office_id, ParkingCode.UNEXPECTED_ERROR, error)
-
-    def _retry(self, office_id: UUID) -> None:
-        for attempt in range(RETRIES):
-            try:
-                self._transact([office_id], skip_locked=False)
-            except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", None) not in RETRYABLE or attempt == RETRIES - 1:
-                    raise
-                time.sleep(random.uniform(0.01, 0.1) * 2**attempt)  # noqa: S311 - jitter, not a secret
-            else:
-                return
-
-    def _check_cap(self, tally: Tally) -> None:
-        billed = self.billed_lately + sum(self.summary.tally.billed.values()) + sum(tally.billed.values())
-        if billed > settings.BILLING_RUN_CAP_CENTS:
-            raise RunCapExceeded("the run would bill more than BILLING_RUN_CAP_CENTS")
-
-    def _park(self, office_id: UUID, code: ParkingCode, error: Exception | None = None) -> None:
-        self.summary.needs_attention = True
-        self.summary.tally.counts["offices_parked"] += 1
-        if not self.dry_run:
-            incident = park_office(office_id=office_id, code=code, actor=self.actor, now=self.now)
-            # The type alone: a database error's text would print row values.
-            logger.error("office_parked", code=code, incident=incident, error=type(error))
-        self._problem(office_id, code, "parked; look into it, then unpark_office")
-
-    def _problem(self, office_id: UUID, code: str, message: str) -> None:
-        reference = Office.objects.values_list("reference", flat=True).get(pk=office_id)
-        self.summary.problems.append(Problem(reference, code, message))
-
-    def stop_at_cap(self) -> None:
-        self.summary.needs_attention = True
-        message = "the run stopped: it would bill more than BILLING_RUN_CAP_CENTS; raise it if this is right"
-        self.summary.problems.append(Problem("", ParkingCode.RUN_CAP_EXCEEDED, message))
-
-    def finish(self, *, worked_on: int) -> RunSummary:
-        for office_id in self.summary.tally.grown:
-            self._problem(
-                office_id, "grown_suddenly", "many more patient accounts than last cycle; billed all the same"
-            )
-        self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0) + self.done_meanwhile
-        if not self.dry_run:
-            self._tell_of_parked()
-            self._record(Tally())
-            refresh_past_due(now=self.now)  # due dates go by without anybody doing anything
-            status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE
-            # How long it took is a measurement, not a rule: the one place that reads the clock.
-            BillingRun.objects.filter(pk=self.row.pk).update(status=status, finished_at=timezone.now())
-        return self.summary
-
-    def _tell_of_parked(self) -> None:
-        """Tell of offices that were billed and parked all the same, such as those nobody can mail an invoice to."""
-        told = {problem.office for problem in self.summary.problems}
-        parked = ParkedOffice.objects.filter(parked_at=self.now, unparked_at__isnull=True, office__parked_at=self.now)
-        for reference, code in parked.exclude(office__reference__in=told).values_list("office__reference", "code"):
-            self.summary.needs_attention = True
-            self.summary.tally.counts["offices_parked"] += 1
-            self.summary.problems.append(Problem(reference, code, "parked; look into it, then unpark_office"))
-
-    def _record(self, tally: Tally) -> None:
-        """Bring the run's row up to date, in the chunk's own transaction."""
-        done = Tally()
-        done.add(self.summary.tally)
-        done.add(tally)
-        for name in COUNTS:
-            setattr(self.row, name, done.counts[name])
-        self.row.billed = json.dumps(dict(done.billed))
-        self.row.save(update_fields=[*COUNTS, "billed"])
-
-
-COUNTS = ("cycles_opened", "cycles_closed", "lines_added", "invoices_closed", "offices_parked", "already_done")
-
-
-def _raise_if_disconnected(error: Exception) -> None:
-    """A lost connection is nobody's fault: stop, and let the next run go on."""
-    if isinstance(error, DatabaseFailure) and not connection.is_usable():
-        raise error
+    return run.go_over(due, in_scope=in_scope, progress=progress)

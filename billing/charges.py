@@ -113,7 +113,8 @@ def _kept_note(charge: Charge) -> str:
 
 def _facts(office: Office, invoice: Invoice, overridden: tuple[str, ...]) -> list[Fact]:
     stream, about = office_stream(office.reference), str(invoice.pk)
-    facts = [Fact(stream, "charge.created", {"invoice": about, "reason": invoice.charge_reason})]
+    created = {"invoice": about, "type": invoice.invoice_type, "reason": invoice.charge_reason}
+    facts = [Fact(stream, "charge.created", created)]
     if overridden:
         facts.append(Fact(stream, "note.advice_overridden", {"invoice": about, "codes": ",".join(overridden)}))
     return facts

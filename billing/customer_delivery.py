@@ -1,18 +1,22 @@
 """Make the office's one Stripe customer, or find the one a lost try has made."""
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
-from audit.chain import Fact, record
 from billing import documents, expectations
-from billing.customers import CUSTOMER_CONTEXT, customer_document, look_from, opaque_document, queue_profile
+from billing.customers import (
+    CustomerTaken,
+    customer_document,
+    look_from,
+    opaque_document,
+    queue_profile,
+    remember_customer,
+)
 from billing.delivery_steps import Clock, StripeObjectUnexpected, Write, perform
 from billing.models import OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
 from billing.stripe_gateway.inbound import InboundCustomer
 from billing.stripe_gateway.outbound import CreateCustomer, ListCustomers, RetrieveCustomer, UpdateCustomer
 from billing.stripe_gateway.outbound_values import ApprovedProfile, OwnId, StripeId, UnixTime
-from offices.audit_stream import office_stream
-from offices.encryption import blind_index
 from offices.locking import lock_office
 from offices.models import OfficeStripeAccount
 
@@ -97,19 +101,9 @@ def _id_of_live_customer(reply: InboundCustomer) -> StripeId:
 
 def _remember(message: OutboxMessage, customer_id: str, clock: Clock, *, actor: str) -> None:
     now = clock()
-    index = blind_index(customer_id, context=CUSTOMER_CONTEXT)
-    with transaction.atomic():
-        office = lock_office(message.office_id)
-        if OfficeStripeAccount.objects.filter(office=office).exists():
-            return
-        try:
-            OfficeStripeAccount.objects.create(
-                office=office,
-                customer_id=customer_id,
-                customer_index=index.digest,
-                customer_index_key=index.key_id,
-                created_at=now,
-            )
-        except IntegrityError:
-            raise StripeObjectUnexpected("this customer belongs to another office already") from None
-        record(Fact(office_stream(office.reference), "office.customer_created"), actor=actor, now=now)
+    try:
+        with transaction.atomic():
+            office = lock_office(message.office_id)
+            remember_customer(office, customer_id, action="office.customer_created", actor=actor, now=now)
+    except CustomerTaken as taken:
+        raise StripeObjectUnexpected(str(taken)) from None

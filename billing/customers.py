@@ -5,17 +5,23 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
+from audit.chain import Fact, record
 from billing.documents import CustomerDocument
 from billing.models import MessageKind, MessageStatus, OfficeProfile, OutboxMessage, ParkingCode
 from billing.outbox import new_message
 from billing.parking import park_office
 from billing.wake_up import Bell, ring_after_commit
-from offices.models import CollectionMethod, Office
+from offices.audit_stream import office_stream
+from offices.encryption import blind_index
+from offices.models import BEGINNING, CollectionMethod, Office, OfficeStripeAccount
 
 # The blind index of customer ids (privacy.md, "Identity": Stripe customer id -> office).
 CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
+# A backfill looks for customers of any age: from the beginning of our records on, always the same second.
+ALL_CUSTOMERS_SINCE = int(BEGINNING.timestamp())
 # Our clock and Stripe's may differ; a customer is never older than our first try by more than this.
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 
@@ -63,6 +69,33 @@ def customer_document(office: Office) -> CustomerDocument:
 def opaque_document(office: Office) -> CustomerDocument:
     """Return the office under the name that says nothing, reached through the vendor's own mailbox."""
     return _document(office, None)
+
+
+class CustomerTaken(Exception):
+    """This customer at Stripe belongs to another office already."""
+
+
+def remember_customer(office: Office, customer_id: str, *, action: str, actor: str, now: datetime) -> bool:
+    """Keep the customer id of the office, encrypted, and audit `action`; return whether it had none before.
+
+    The caller holds the office lock. Raises CustomerTaken; nothing of the transaction may be committed then.
+    """
+    if OfficeStripeAccount.objects.filter(office=office).exists():
+        return False
+    index = blind_index(customer_id, context=CUSTOMER_CONTEXT)
+    try:
+        with transaction.atomic():
+            OfficeStripeAccount.objects.create(
+                office=office,
+                customer_id=customer_id,
+                customer_index=index.digest,
+                customer_index_key=index.key_id,
+                created_at=now,
+            )
+    except IntegrityError:
+        raise CustomerTaken("this customer belongs to another office already") from None
+    record(Fact(office_stream(office.reference), action), actor=actor, now=now)
+    return True
 
 
 def queue_profile(office: Office, *, now: datetime) -> None:

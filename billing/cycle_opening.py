@@ -3,7 +3,7 @@
 Used by activation (one office) and by the monthly run (a chunk of offices): the same code, set-based.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,10 +12,11 @@ from django.db.models import OuterRef, Subquery
 
 from audit.bulk_rows import insert_all
 from audit.chain import Fact, record_many
-from audit.seal import PayloadValue
+from audit.seal import PayloadValue, instant
 from billing import cycles
+from billing.cycle_origin import backfilled
 from billing.cycles import CycleSpan
-from billing.models import BillingCycle, Invoice, InvoiceType
+from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceType
 from billing.pricing import PriceTerms, unit_price
 from offices.audit_stream import office_stream
 from offices.models import LIVE_STATUSES, Office, OfficeStatus
@@ -30,6 +31,7 @@ class LastCycle:
 
     index: int
     end_at: datetime
+    is_backfilled: bool
 
 
 def open_missing_cycles(
@@ -40,20 +42,39 @@ def open_missing_cycles(
     The caller holds the office locks. A cycle in which the office was never live stays out: the one legal gap
     (decisions.md 6). Raises NoPriceVersion when the plan has no price for a cycle.
     """
-    prices = prices or PriceBook()
     timelines = load_timelines(office.pk for office in offices)
     last = _last_cycles(offices)
-    opened = [
-        _frozen(office, span, timelines[office.pk], prices, as_of=as_of, now=now)
+    missing = [
+        (office, span)
         for office in offices
         for span in _missing_spans(office, timelines[office.pk], last.get(office.pk), as_of)
     ]
+    return open_cycles(missing, timelines, prices or PriceBook(), as_of=as_of, actor=actor, now=now)
+
+
+def open_cycles(
+    spans: Sequence[tuple[Office, CycleSpan]],
+    timelines: Mapping[UUID, Timeline],
+    prices: PriceBook,
+    *,
+    as_of: datetime,
+    actor: str,
+    now: datetime,
+    origin: InvoiceOrigin = InvoiceOrigin.LIVE,
+) -> list[BillingCycle]:
+    """Make these cycles, each with its terms frozen and a draft invoice; the caller holds the office locks.
+
+    The first one fixes the office's anchor. Raises NoPriceVersion.
+    """
+    opened = [_frozen(office, span, timelines[office.pk], prices, as_of=as_of, now=now) for office, span in spans]
     insert_all(opened)
-    insert_all([_draft(cycle, now) for cycle in opened])
-    first_cycles = [cycle.office_id for cycle in opened if cycle.office_id not in last]
-    if first_cycles:
-        Office.objects.filter(pk__among=first_cycles).update(first_cycle_opened_at=now)
-    record_many([_opened_fact(cycle) for cycle in opened], actor=actor, now=now)
+    drafts = [_draft(cycle, origin, now) for cycle in opened]  # only now the cycles have their ids
+    insert_all(drafts)
+    anchored = {cycle.office_id for cycle in opened if cycle.office.first_cycle_opened_at is None}
+    if anchored:
+        Office.objects.filter(pk__among=anchored).update(first_cycle_opened_at=now)
+    facts = [_opened_fact(cycle, draft) for cycle, draft in zip(opened, drafts, strict=True)]
+    record_many(facts, actor=actor, now=now)
     return opened
 
 
@@ -63,11 +84,12 @@ def is_live(office: Office, at: datetime) -> bool:
 
 
 def _last_cycles(offices: Sequence[Office]) -> dict[UUID, LastCycle]:
+    """Return the newest cycle of each office; of one that has only a backfill's, the newest of those."""
     newest = BillingCycle.objects.filter(office=OuterRef("office")).order_by("-index").values("pk")[:1]
     rows = BillingCycle.objects.filter(office__among=[office.pk for office in offices], pk=Subquery(newest))
     return {
-        office_id: LastCycle(index, end_at)
-        for office_id, index, end_at in rows.values_list("office", "index", "end_at")
+        office_id: LastCycle(index, end_at, is_backfilled)
+        for office_id, index, end_at, is_backfilled in rows.values_list("office", "index", "end_at", backfilled())
     }
 
 
@@ -81,6 +103,8 @@ def _missing_spans(office: Office, timeline: Timeline, last: LastCycle | None, a
     for span in cycles.spans_after(anchor, last.index, last.end_at, timeline.zone_at):
         if span.start_at > as_of:
             return
+        if last.is_backfilled and (span.end_at <= as_of or timeline.status_at(as_of) not in LIVE_STATUSES):
+            continue  # this office has no first cycle of its own yet
         if timeline.first_live_in(span.start_at, min(span.end_at, as_of + _NEXT_INSTANT)) is not None:
             yield span
 
@@ -117,20 +141,29 @@ def _frozen(
     )
 
 
-def _opened_fact(cycle: BillingCycle) -> Fact:
+def _opened_fact(cycle: BillingCycle, draft: Invoice) -> Fact:
+    """All that is frozen: with it the cycle and its draft can be rebuilt from the log (rebuilt_books)."""
     terms: dict[str, PayloadValue] = {
         "cycle": cycle.key,
+        "index": cycle.index,
+        "start_at": instant(cycle.start_at),
+        "end_at": instant(cycle.end_at),
+        "zone": cycle.zone,
         "status": cycle.status,
+        "plan": cycle.plan_id,
         "unit_price_cents": cycle.unit_price_cents,
+        "invoice": str(draft.pk),
+        "origin": draft.origin,
     }
     return Fact(office_stream(cycle.office.reference), "cycle.opened", terms)
 
 
-def _draft(cycle: BillingCycle, now: datetime) -> Invoice:
+def _draft(cycle: BillingCycle, origin: InvoiceOrigin, now: datetime) -> Invoice:
     return Invoice(
         office_id=cycle.office_id,
         cycle=cycle,
         invoice_type=InvoiceType.MONTHLY,
+        origin=origin,
         currency=cycle.office.currency,
         created_at=now,
         updated_at=now,

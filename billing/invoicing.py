@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.bulk_rows import insert_all, update_all
@@ -64,7 +64,8 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
     _settle([invoice for invoice in closed if invoice.total_cents == 0], now)
     _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)
     reach(FailPoint.RUN_MESSAGES_QUEUED)
-    record_many([fact for invoice in closed for fact in _facts(invoice)], actor=actor, now=now)
+    lines = dict(_lines_of(closed).values_list("invoice").annotate(number=Count("pk")))
+    record_many([fact for each in closed for fact in _facts(each, lines.get(each.pk, 0))], actor=actor, now=now)
     billed: dict[str, int] = defaultdict(int)
     for invoice in closed:
         billed[invoice.currency] += invoice.total_cents or 0
@@ -112,7 +113,7 @@ def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
 def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
     """Aggregate the lines: one item per item type and unit price, nothing finer ever leaves."""
     rows = (
-        LineItem.objects.filter(invoice__among=[invoice.pk for invoice in invoices], live=True)
+        _lines_of(invoices)
         .values_list("invoice", "item_type", "unit_price_cents")
         .annotate(quantity=Sum("quantity"))
         .order_by("invoice", "item_type", "unit_price_cents")
@@ -122,6 +123,10 @@ def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
         if unit_price_cents:  # what costs nothing is explained here, not at Stripe
             items[invoice_id].append(DocumentItem(item_type, unit_price_cents, quantity))
     return items
+
+
+def _lines_of(invoices: Sequence[Invoice]) -> QuerySet[LineItem]:
+    return LineItem.objects.filter(invoice__among=[invoice.pk for invoice in invoices], live=True).order_by()
 
 
 def _document(invoice: Invoice, items: Sequence[DocumentItem]) -> InvoiceDocument:
@@ -139,7 +144,7 @@ def _document(invoice: Invoice, items: Sequence[DocumentItem]) -> InvoiceDocumen
     )
 
 
-def _facts(invoice: Invoice) -> list[Fact]:
+def _facts(invoice: Invoice, lines: int) -> list[Fact]:
     stream = office_stream(invoice.office.reference)
     closed = Fact(
         stream,
@@ -150,6 +155,7 @@ def _facts(invoice: Invoice) -> list[Fact]:
             "cycle": invoice.cycle.key if invoice.cycle else None,
             "total_cents": invoice.total_cents,
             "currency": invoice.currency,
+            "lines": lines,
         },
     )
     if invoice.status != InvoiceStatus.PAID:

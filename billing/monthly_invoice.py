@@ -8,7 +8,8 @@ from django.db import transaction
 
 from billing.activation import OfficeNotBillable
 from billing.cycle_opening import is_live, open_missing_cycles
-from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType
+from billing.cycle_origin import cycles_of_the_run
+from billing.models import Invoice, InvoiceStatus, InvoiceType
 from offices.locking import lock_office
 
 
@@ -35,7 +36,7 @@ def ensure_open_invoice(*, office_id: UUID, actor: str, now: datetime) -> Ensure
     if not is_live(office, now):
         raise OfficeNotBillable("the office is canceled or inactive")
     opened = open_missing_cycles([office], as_of=now, actor=actor, now=now)
-    newest = BillingCycle.objects.filter(office=office, closed_at__isnull=True).order_by("-index")
+    newest = cycles_of_the_run().filter(office=office, closed_at__isnull=True).order_by("-index")
     drafts = Invoice.objects.filter(
         cycle__in=newest.values("pk")[:1],
         invoice_type=InvoiceType.MONTHLY,

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from audit.chain import Fact, record_many
-from audit.seal import PayloadValue
+from audit.seal import PayloadValue, instant
 from billing.office_terms import after_activity, check_zone
 from offices.audit_stream import office_stream
 from offices.csv_rows import CsvRow, in_chunks, read_rows
@@ -206,7 +206,7 @@ class _OfficeImport:
         office = Office(reference=reference, created_at=self._now, **{name: getattr(row, name) for name in _COLUMNS})
         self._writes.created.append(office)
         self._hold(office, row, _TERMS, since=BEGINNING)
-        self._tell(office, "office.imported", row, {*_COLUMNS, *_TERMS})
+        self._tell(office, "office.imported", row, {*_COLUMNS, *_TERMS}, since=BEGINNING)
         return office
 
     def _update(self, office: Office, row: OfficeRow, timeline: Timeline) -> bool:
@@ -227,7 +227,7 @@ class _OfficeImport:
         since = after_activity(office.pk, self._now) if "status" in terms else self._now
         self._hold(office, row, terms, since=since)
         if columns or terms:
-            self._tell(office, "office.updated", row, columns | terms)
+            self._tell(office, "office.updated", row, columns | terms, since=since)
         return bool(columns or terms)
 
     def _hold(self, office: Office, row: OfficeRow, terms: Collection[str], *, since: datetime) -> None:
@@ -239,9 +239,12 @@ class _OfficeImport:
         if "plan" in terms:
             self._writes.plans.append(OfficePlan(office=office, plan=row.plan, effective_at=since))
 
-    def _tell(self, office: Office, action: str, row: OfficeRow, changed: set[str]) -> None:
-        """Note the one fact of this office: names and e-mail are named as changed, never quoted (privacy.md)."""
+    def _tell(self, office: Office, action: str, row: OfficeRow, changed: set[str], *, since: datetime) -> None:
+        """Note the one fact of this office: names and e-mail are named as changed, never quoted (privacy.md).
+
+        `since` is when a new status begins, perhaps an instant after now.
+        """
         quoted = changed - {"name", "billing_email"}
         payload: dict[str, PayloadValue] = {name: str(getattr(row, name)) for name in quoted}
-        payload["changed"] = ",".join(sorted(changed))
+        payload |= {"changed": ",".join(sorted(changed)), "since": instant(since)}
         self._writes.facts.append(Fact(office_stream(office.reference), action, payload))

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from audit.chain import Fact, record
-from audit.seal import PayloadValue
+from audit.seal import PayloadValue, instant
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, Plan, PriceOverride
@@ -35,7 +35,7 @@ def change_status(*, office_id: UUID, status: OfficeStatus, actor: str, now: dat
         return False
     since = after_activity(office.pk, now)
     OfficeStatusChange.objects.update_or_create(office=office, effective_at=since, defaults={"status": status})
-    _tell(office, "office.status_changed", {"to": status}, actor, now)
+    _tell(office, "office.status_changed", {"to": status, "since": instant(since)}, actor, now)
     return True
 
 

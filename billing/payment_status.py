@@ -12,6 +12,7 @@ from django.db.models import Exists, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from audit.chain import Fact, record
+from audit.seal import instant
 from billing.models import (
     ALLOWED_MOVES,
     BillingCycle,
@@ -127,10 +128,16 @@ def _moves(present: InvoiceStatus, target: InvoiceStatus) -> list[InvoiceStatus]
 
 
 def _move(invoice: Invoice, status: InvoiceStatus, seen: InboundInvoice, *, actor: str, now: datetime) -> None:
-    payload = {"invoice": str(invoice.pk), "from": invoice.status, "to": status, "stripe": seen.status.value}
+    moved_at = (_time(seen.paid_at) if status == InvoiceStatus.PAID else None) or now
+    payload = {
+        "invoice": str(invoice.pk),
+        "from": invoice.status,
+        "to": status,
+        "stripe": seen.status.value,
+        "since": instant(moved_at),
+    }
     invoice.status = status
-    moved_at = _time(seen.paid_at) if status == InvoiceStatus.PAID else None
-    setattr(invoice, _TIMESTAMP_OF[status], moved_at or now)
+    setattr(invoice, _TIMESTAMP_OF[status], moved_at)
     record(Fact(office_stream(invoice.office.reference), "invoice.status_changed", payload), actor=actor, now=now)
 
 

@@ -12,12 +12,15 @@ from uuid import UUID
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from audit.bulk_rows import update_all
+from audit.chain import Fact, record_many
 from billing.cycle_opening import open_missing_cycles
+from billing.cycle_origin import cycles_of_the_run
 from billing.fail_points import FailPoint, reach
 from billing.invoicing import close_invoices
 from billing.line_items import insert_adjustments, insert_missing_charges
-from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceStatus, InvoiceType
+from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType
 from billing.safety_bounds import check_charges, grown_suddenly
+from offices.audit_stream import office_stream
 from offices.models import LIVE_STATUSES, Office, OfficeStatusChange
 from offices.timeline import PriceBook
 from patients.models import ActivityPeriod
@@ -63,7 +66,7 @@ def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: d
     opened = open_missing_cycles(offices, as_of=as_of, actor=actor, now=now, prices=prices)
     tally.counts["cycles_opened"] += len(opened)
     while due := _earliest_due(office_ids, as_of):
-        tally.add(_close(due, actor=actor, now=now))
+        tally.add(close_cycles(due, actor=actor, now=now))
     carried = _open_cycles().filter(office__among=office_ids, carried_over_at__isnull=True, start_at__lte=as_of)
     to_carry_over = list(carried.only("office"))
     tally.counts["lines_added"] += insert_missing_charges(to_carry_over, now=now)
@@ -73,8 +76,7 @@ def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: d
 
 def _open_cycles() -> QuerySet[BillingCycle]:
     """Cycles that the run may touch: not closed, and not a backfill's (decisions.md 11)."""
-    backfill = Invoice.objects.filter(cycle=OuterRef("pk"), origin=InvoiceOrigin.BACKFILL)
-    return BillingCycle.objects.filter(~Exists(backfill), closed_at__isnull=True)
+    return cycles_of_the_run().filter(closed_at__isnull=True)
 
 
 def _earliest_due(office_ids: Sequence[UUID], as_of: datetime) -> list[BillingCycle]:
@@ -83,7 +85,12 @@ def _earliest_due(office_ids: Sequence[UUID], as_of: datetime) -> list[BillingCy
     return list(_open_cycles().filter(~Exists(earlier), office__among=office_ids, end_at__lte=as_of))
 
 
-def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tally:
+def close_cycles(cycles: Sequence[BillingCycle], *, actor: str, now: datetime, with_adjustments: bool = True) -> Tally:
+    """Charge what is missing, compare with an independent count, freeze, and queue the invoices of these cycles.
+
+    `with_adjustments` puts what became known of earlier closed cycles on the same invoices: at most one cycle of each
+    office then. Raises BoundBroken.
+    """
     drafts = Invoice.objects.filter(
         Q(
             cycle__among=[cycle.pk for cycle in cycles],
@@ -96,12 +103,13 @@ def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tall
     # A cycle whose draft was canceled is waived: it closes without an invoice (decisions.md 5).
     charged = [cycle for cycle in cycles if cycle.pk in invoice_of]
     lines = insert_missing_charges(charged, now=now)
-    lines += insert_adjustments({cycle.office_id: invoice_of[cycle.pk] for cycle in charged}, now=now)
+    if with_adjustments:
+        lines += insert_adjustments({cycle.office_id: invoice_of[cycle.pk] for cycle in charged}, now=now)
     reach(FailPoint.RUN_LINES_INSERTED)
     counts = check_charges(charged)
     grown = grown_suddenly(charged, counts)
     closed = close_invoices(list(invoice_of.values()), actor=actor, now=now)
-    _mark_closed(cycles, counts, now)
+    _mark_closed(cycles, counts, actor=actor, now=now)
     return Tally(
         Counter(cycles_closed=len(cycles), lines_added=lines, invoices_closed=closed.count),
         Counter(closed.billed),
@@ -109,7 +117,7 @@ def _close(cycles: Sequence[BillingCycle], *, actor: str, now: datetime) -> Tall
     )
 
 
-def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], now: datetime) -> None:
+def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], *, actor: str, now: datetime) -> None:
     if not cycles:
         return
     # Period ids grow and the offices are locked: the newest of all is newer than each one counted here, and older than
@@ -121,3 +129,10 @@ def _mark_closed(cycles: Sequence[BillingCycle], counts: dict[int, int], now: da
         cycle.last_period_id = newest or 0
         cycle.patient_count = counts.get(cycle.pk, 0)
     update_all(cycles, ["closed_at", "carried_over_at", "last_period_id", "patient_count"])
+    references = dict(Office.objects.filter(pk__among={c.office_id for c in cycles}).values_list("pk", "reference"))
+    record_many([_closed_fact(cycle, references[cycle.office_id]) for cycle in cycles], actor=actor, now=now)
+
+
+def _closed_fact(cycle: BillingCycle, reference: str) -> Fact:
+    payload = {"cycle": cycle.key, "patients": cycle.patient_count, "last_period": cycle.last_period_id}
+    return Fact(office_stream(reference), "cycle.closed", payload)

@@ -14,6 +14,7 @@ from audit.checkpoints import make_checkpoint
 from billing import alerts, delivery, stripe_events
 from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
+from billing.rebuilt_books.check import keep_findings
 from billing.wake_up import Bell, hang
 
 logger = structlog.get_logger(__name__)
@@ -39,6 +40,12 @@ def deliver_outbox() -> None:
 def process_stripe_events() -> None:
     """Work through what Stripe sent."""
     stripe_events.process_due(clock=timezone.now)
+
+
+@shared_task
+def rebuild_books() -> None:
+    """Rebuild all books from the log and keep what was changed by hand."""
+    keep_findings(actor="system:beat", now=timezone.now())
 
 
 @shared_task

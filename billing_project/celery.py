@@ -54,6 +54,12 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=35),
         "options": {"expires": 1800},
     },
+    # At night, when clinics are closed; it reads all books once.
+    "rebuild-books": {
+        "task": "billing.tasks.rebuild_books",
+        "schedule": crontab(hour=7, minute=50),
+        "options": {"expires": 3600},
+    },
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

@@ -21,6 +21,7 @@ from django.utils import timezone
 from gunicorn.config import Config
 
 from audit.standalone.verify_export import arguments_parser
+from billing.billed_usage import MEANINGS
 from billing.management.reporting import EXIT_ATTENTION, EXIT_DONE, EXIT_USAGE, Problem
 from billing.models import (
     BillingCycle,
@@ -34,12 +35,14 @@ from billing.models import (
     SettlementReason,
 )
 from billing.money import to_cents, to_text
+from billing.rebuilt_books.findings import HandMade
 from billing.stripe_gateway.refusal import RefusalReason
 from billing_project.celery import app
 from offices.import_findings import ProblemCode
 from offices.models import Plan
 from offices.office_rows import COLUMNS as OFFICE_COLUMNS
 from patients.import_rows import COLUMNS as PATIENT_COLUMNS
+from sandbox.stripe_standin import StripeStandIn
 from tests.billing.product_driver import ProductDriver
 from tests.builders import make_office, make_patient
 from tests.oracle import commands as c
@@ -459,7 +462,7 @@ def test_the_documented_json_object_is_what_a_command_prints(run):
 
 
 @pytest.mark.django_db
-def test_the_documented_counts_are_the_ones_printed(run, tmp_path):
+def test_the_documented_counts_are_the_ones_printed(run, tmp_path, settings):
     office = make_office().reference
     (tmp_path / "offices.csv").write_text(",".join(OFFICE_COLUMNS) + "\n")
     (tmp_path / "patients.csv").write_text(",".join(PATIENT_COLUMNS) + "\n")
@@ -473,11 +476,16 @@ def test_the_documented_counts_are_the_ones_printed(run, tmp_path):
         "dispose_incident": [uuid4(), "--finding", "drill", "--by", "jo"],
         "evidence_report": ["--month", f"{timezone.now():%Y-%m}"],
         "export_audit": ["--out", tmp_path / "export"],
+        "backfill_invoices": ["--from", "2025-01", "--to", "2025-02"],
     }
+    finds_something = {"rebuild_books"}  # these offices were made without the entries that an import writes
     documented = {codes(row[0])[0]: codes(row[1]) for row in rows(section(README, "Machine-readable output"))}
-    for name, counts in documented.items():
-        code, printed = run(name, *arguments.get(name, []), "--json")
-        assert (name, code, list(printed["counts"])) == (name, 0, counts)
+    secret = settings.STRIPE_WEBHOOK_SECRETS[0]
+    with StripeStandIn(api_keys={settings.STRIPE_API_KEY}, webhook_secret=secret) as standin:
+        settings.STRIPE_API_BASE = standin.base_url
+        for name, counts in documented.items():
+            code, printed = run(name, *arguments.get(name, []), "--json")
+            assert (name, code, list(printed["counts"])) == (name, int(name in finds_something), counts)
     plain = {name for name in our_commands() if "--json" in command(name).create_parser("", name).format_help()}
     assert documented.keys() == plain - {"demo"}
 
@@ -539,6 +547,9 @@ def test_the_codes_of_a_broken_audit_chain_are_complete():
 
 
 def test_operators_are_told_what_to_do_about_every_code():
+    in_a_row = [code for row in rows(section(OPERATORS, "Books changed by hand")) for code in codes(row[0])]
+    assert sorted(in_a_row) == sorted(HandMade)
+    assert sorted(first_codes(OPERATORS, "Billing past months")) == sorted(MEANINGS)
     assert sorted(first_codes(OPERATORS, "An office is parked")) == sorted(ParkingCode)
     assert sorted(first_codes(OPERATORS, "An import fails")) == sorted(ProblemCode)
 

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 
-from billing.models import BillingCycle, LineItem
+from billing.cycle_origin import cycles_of_the_run
+from billing.models import LineItem
 from patients.models import ActivityPeriod, Patient
 
 Row = dict[str, Any]
@@ -17,7 +18,7 @@ def open_cycle(office_id: UUID) -> Row | None:
 
     Between a boundary and the run that follows it, this is the cycle that has just ended.
     """
-    cycles = BillingCycle.objects.filter(office_id=office_id, closed_at__isnull=True)
+    cycles = cycles_of_the_run().filter(office_id=office_id, closed_at__isnull=True)
     newest: Row | None = cycles.order_by("-index").values(*_OPEN_CYCLE_COLUMNS).first()
     return newest
 

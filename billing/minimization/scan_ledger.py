@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from billing import expectations
-from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
+from billing.customers import ALL_CUSTOMERS_SINCE, CUSTOMER_CONTEXT, first_tries_looked_from
 from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
@@ -80,9 +80,12 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
 def _list_lines(variables: Variables) -> Expectation | None:
     known = _closed_invoices().filter(stripe_invoice_id=variables["{invoice}"]).exists()
     after = variables.get("starting_after")
-    # A page that follows another one begins after a line id that only Stripe knows: allowed when we have asked for it.
-    asked = after is None or OutboundRequest.objects.filter(query__endswith=f"starting_after={after}").exists()
-    return expectations.list_invoice_lines(variables["{invoice}"], after) if known and asked else None
+    return expectations.list_invoice_lines(variables["{invoice}"], after) if known and _was_asked(after) else None
+
+
+def _was_asked(after: str | None) -> bool:
+    """A page that follows another one begins after an id that only Stripe knows: allowed when we have asked for it."""
+    return after is None or OutboundRequest.objects.filter(query__endswith=f"starting_after={after}").exists()
 
 
 def _retrieve_customer(variables: Variables) -> Expectation | None:
@@ -109,8 +112,10 @@ def _list_invoices(variables: Variables) -> Expectation | None:
 
 
 def _list_customers(variables: Variables) -> Expectation | None:
-    """A look for a lost customer begins at our own first try; any other number is not ours."""
+    """A look for a lost customer begins at our own first try, a backfill at its one instant; others are not ours."""
     since, after = int(variables["created[gte]"]), variables.get("starting_after")
+    if since == ALL_CUSTOMERS_SINCE:
+        return expectations.list_customers(since, after) if _was_asked(after) else None
     earliest, latest = first_tries_looked_from(since)
     ours = OutboxStep.objects.filter(
         operation=Operation.CREATE_CUSTOMER, first_sent_at__gte=earliest, first_sent_at__lt=latest

@@ -13,9 +13,10 @@ from django.conf import settings
 from django.test import Client
 
 from billing import delivery, stripe_events
-from billing.billing_run import RunSummary, run_due
+from billing.billing_run import run_due
 from billing.delivery import DeliverySummary
 from billing.models import EventStatus, StripeEvent
+from billing.office_run import RunSummary
 from billing.payment_status import refresh_past_due
 from offices.models import Office, OfficeStripeAccount
 from sandbox.demo.people import Person

@@ -7,7 +7,9 @@ from django.db import transaction
 
 from billing import activation, charges, office_terms
 from billing.billing_run import run_due
+from billing.invoice_backfill import backfill_invoices
 from billing.models import BillingCycle, ChargeReason, Invoice, LineItem
+from billing.office_run import COUNTS
 from offices.models import (
     BEGINNING,
     BEGINNING_DAY,
@@ -164,6 +166,19 @@ class ProductDriver:
         )
         assert not summary.problems, summary.problems
         return "changed" if any(n for k, n in summary.tally.counts.items() if k != "already_done") else "unchanged"
+
+    def backfill(self, command: c.Backfill) -> str:
+        summary = backfill_invoices(
+            months=(command.first, command.last),
+            actor=ACTOR,
+            now=command.at,
+            office_reference=self.office.reference,
+            close=command.close,
+        )
+        assert not summary.run.problems, summary.run.problems
+        assert not [each for each in summary.differences if each.is_wrong], summary.differences
+        counts = summary.run.tally.counts
+        return "changed" if any(counts[name] for name in COUNTS if name != "already_done") else "unchanged"
 
     def setup_fee(self, _command: c.SetupFee) -> str:
         return self._charge(charges.Charge(ChargeReason.SETUP_FEE), _command)

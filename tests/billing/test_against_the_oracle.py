@@ -20,3 +20,13 @@ def test_product_and_oracle_keep_the_same_books(history):
         difference = first_difference(history, ProductDriver())
         transaction.set_rollback(True)
     assert difference == ""
+
+
+@pytest.mark.django_db
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(history=histories(Flavour(backfills=True, early_zone_change=True, to_trial=True)))
+def test_product_and_oracle_agree_on_backfills_between_all_else(history):
+    with transaction.atomic():
+        difference = first_difference(history, ProductDriver())
+        transaction.set_rollback(True)
+    assert difference == ""

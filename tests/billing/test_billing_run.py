@@ -353,4 +353,4 @@ def test_the_audit_chain_tells_of_each_cycle_and_invoice():
     entries, breaks = verify([f"office:{office.reference}"])
 
     assert breaks == []
-    assert entries == 3  # cycle opened, invoice closed, next cycle opened
+    assert entries == 4  # cycle opened, invoice closed, cycle closed, next cycle opened

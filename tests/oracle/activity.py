@@ -77,7 +77,8 @@ def activate(office: Office, command: Activate, readings: Readings) -> str:
 def bill_new_period(office: Office, patient: str, period: Period, *, now: datetime, readings: Readings) -> None:
     """Every cycle the new period reaches: open ones on their own invoice, closed ones as adjustments."""
     for cycle in office.cycles_in_order():
-        if uses(office, period, cycle, readings):
+        # A draft of a backfill is charged when it is closed.
+        if uses(office, period, cycle, readings) and (cycle.closed or not cycle.backfilled):
             add_line_once(office, patient, cycle, on=invoice_for_adjustments(office, now) if cycle.closed else cycle)
 
 

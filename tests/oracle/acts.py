@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from tests.oracle import commands as c
+from tests.oracle.local_dates import month_key
 from tests.oracle.moments import cycle_date, first_day_not_begun, next_edge, past_instant
 from tests.oracle.office import Office
 from tests.oracle.zones import ZONES
@@ -18,7 +19,7 @@ class Flavour:
 
     past_runs, future_runs: `as_of` before or after the wall clock. early_zone_change: a zone changed before the first
     cycle. retroactive_prices: a price recorded after the date it holds from. to_trial: a paying office goes back to
-    trialing. fees_while_not_live: the setup fee of a canceled or inactive office.
+    trialing. fees_while_not_live: the setup fee of a canceled or inactive office. backfills: past cycles as drafts.
     """
 
     patients: int = 6
@@ -34,6 +35,7 @@ class Flavour:
     retroactive_prices: bool = False
     to_trial: bool = False
     fees_while_not_live: bool = False
+    backfills: bool = False
 
 
 @dataclass
@@ -125,6 +127,17 @@ def run(scene: Scene) -> list[c.Command]:
     return [command, command] if scene.once_in(4) else [command]
 
 
+def backfill(scene: Scene) -> list[c.Command]:
+    """One to five months, mostly past ones, drafts or closed, often again with what came meanwhile."""
+    if not scene.flavour.backfills:
+        return run(scene)
+    index = scene.office.index_at(scene.now) - scene.draw(st.integers(0, 5))
+    last = index + scene.draw(st.integers(0, 4))
+    first_month, last_month = (month_key(scene.office.start_date_of(each)) for each in (index, last))
+    command = c.Backfill(scene.now, first_month, last_month, scene.draw(st.booleans()))
+    return [command, command] if scene.once_in(3) else [command]
+
+
 def change_status(scene: Scene) -> list[c.Command]:
     status = scene.office.status_at(scene.now)
     targets = {"trialing": ("active",) * 3, "active": (), "canceled": ("active",) * 4, "inactive": ("active",) * 4}[
@@ -201,6 +214,7 @@ ACTS: tuple[Act, ...] = (
     *(deactivate,) * 7,
     *(import_periods,) * 4,
     *(run,) * 9,
+    *(backfill,) * 3,
     *(change_status,) * 3,
     *(blink, set_price, set_override, change_zone, change_zone),
     *(register, setup_fee, one_off, change_anchor),

@@ -88,6 +88,15 @@ class Run(Command):
 
 
 @dataclass(frozen=True)
+class Backfill(Command):
+    """Past cycles that start in the months [first, last] as drafts; `close` closes them."""
+
+    first: str
+    last: str
+    close: bool = False
+
+
+@dataclass(frozen=True)
 class SetupFee(Command):
     pass
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.oracle import activity, terms
 from tests.oracle import commands as c
+from tests.oracle.backfill import backfill
 from tests.oracle.billing import Readings, add_missing_lines, merged
 from tests.oracle.books import CLOSED, OPEN_DRAFT, SETTLED_ZERO, BookCycle, BookInvoice, BookLine, BookPeriod, Books
 from tests.oracle.office import BEGINNING, Cycle, Invoice, Office
@@ -32,6 +33,8 @@ class Ledger:
             raise ValueError("A history begins with CreateOffice")
         if isinstance(command, c.Run):
             return run(self.office, command, self.readings)
+        if isinstance(command, c.Backfill):
+            return backfill(self.office, command, self.readings)
         if isinstance(command, c.Activate):
             return activity.activate(self.office, command, self.readings)
         return WITHOUT_BILLING[type(command)](self.office, command)
@@ -77,7 +80,7 @@ def run(office: Office, command: c.Run, readings: Readings) -> str:
     as_of = command.as_of or command.at
     before = size(office)
     office.open_cycles_until(as_of)
-    for cycle in office.cycles_in_order():
+    for cycle in office.own_cycles():
         if not cycle.closed and cycle.end_at <= as_of:
             close(office, cycle, readings)
         elif not cycle.closed and not cycle.carried_over and cycle.due_from <= as_of:

@@ -53,6 +53,7 @@ class Cycle:
     invoice: Invoice
     closed: bool = False
     carried_over: bool = False
+    backfilled: bool = False
 
 
 @dataclass
@@ -117,6 +118,11 @@ class Office:
     def start_date_of(self, index: int) -> date:
         return start_date(self.anchor, index)
 
+    def index_of_month(self, month: str) -> int:
+        """The cycle that starts in the month `YYYY-MM`."""
+        year, number = (int(part) for part in month.split("-"))
+        return (year - self.anchor.year) * 12 + number - self.anchor.month
+
     def index_at(self, instant: datetime) -> int:
         """The cycle that holds the instant: walk up from one that surely lies before it."""
         index = (instant.year - self.anchor.year) * 12 + instant.month - self.anchor.month - 3
@@ -151,12 +157,17 @@ class Office:
             invoice=invoice,
         )
 
+    def own_cycles(self) -> list[Cycle]:
+        """The cycles that no backfill made."""
+        return [cycle for cycle in self.cycles_in_order() if not cycle.backfilled]
+
     def open_cycles_until(self, instant: datetime) -> None:
         """Every missing cycle from the office's first up to the one that holds the instant."""
         last = self.index_at(instant)
-        if not self.cycles:
-            if self.is_live_at(instant):
+        own = self.own_cycles()
+        if not own:
+            if self.is_live_at(instant) and last not in self.cycles:
                 self.open_cycle_if_live(last, instant)
             return
-        for index in range(min(self.cycles), last + 1):
+        for index in range(own[0].index, last + 1):
             self.open_cycle_if_live(index, instant)

@@ -6,10 +6,11 @@ from typing import Any
 from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
-from billing.billing_run import COUNTS, run_due
-from billing.billing_run import Problem as RunProblem
+from billing.billing_run import run_due
 from billing.management.audit_problems import as_problems
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError, instant
+from billing.office_run import COUNTS
+from billing.office_run import Problem as RunProblem
 from offices.locking import OfficeNotFound
 from offices.models import Office
 
