@@ -1,6 +1,10 @@
 """Corrections of sent invoices: who asked, who decided, and what came of it."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from audit.columns import Column, label, link, text, when
 from billing.admin.columns import amount
@@ -34,9 +38,9 @@ class CorrectionPage(BillingPage):
 
     list_display = [CORRECTION_COLUMNS[1], link("invoice_id", "billing_invoice"), *CORRECTION_COLUMNS[2:]]
     list_filter = ["status", "kind", "reason"]
-    list_select_related = ["invoice"]
     ordering = ["-requested_at", "-pk"]
     finds = Exactly(ids=["pk", "invoice_id"])
+    list_select_related = ["invoice"]
     search_help_text = "Correction or invoice id (exact)"
     details = [
         text("id", title="correction"),
@@ -47,6 +51,10 @@ class CorrectionPage(BillingPage):
         text("outcome"),
         text("note"),
     ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave the note of the invoice sealed too."""
+        return super().get_queryset(request).defer("note", "invoice__internal_note")
 
 
 @admin.register(DroppedLine)

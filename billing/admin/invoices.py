@@ -103,11 +103,11 @@ class InvoicePage(ExportingPage):
 def _money_back(request: HttpRequest, invoice: Invoice) -> Iterable[RelatedTable]:
     """Show what went back, what is contested, what was corrected and what differs; only what there is."""
     tables = (
-        ("Corrections", CORRECTION_COLUMNS, invoice.corrections.select_related("invoice").order_by("requested_at")),
+        ("Corrections", CORRECTION_COLUMNS, invoice.corrections.defer("note").order_by("requested_at")),
         ("Credit notes", CREDIT_NOTE_COLUMNS, invoice.credit_notes.order_by("issued_at")),
         ("Refunds", REFUND_COLUMNS, invoice.refunds.order_by("pk")),
         ("Disputes", DISPUTE_COLUMNS, invoice.disputes.order_by("pk")),
-        ("Differences to Stripe", DISCREPANCY_COLUMNS, invoice.discrepancies.order_by("-found_at")),
+        ("Differences to Stripe", DISCREPANCY_COLUMNS, invoice.discrepancies.defer("note").order_by("-found_at")),
     )
     for title, columns, rows in tables:
         if may_view(request, rows.model) and rows.exists():
