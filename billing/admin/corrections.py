@@ -40,7 +40,6 @@ class CorrectionPage(BillingPage):
     list_filter = ["status", "kind", "reason"]
     ordering = ["-requested_at", "-pk"]
     finds = Exactly(ids=["pk", "invoice_id"])
-    list_select_related = ["invoice"]
     search_help_text = "Correction or invoice id (exact)"
     details = [
         text("id", title="correction"),
@@ -49,12 +48,11 @@ class CorrectionPage(BillingPage):
         when("expires_at"),
         when("decided_at"),
         text("outcome"),
-        text("note"),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Leave the note of the invoice sealed too."""
-        return super().get_queryset(request).defer("note", "invoice__internal_note")
+        return super().get_queryset(request).select_related("invoice").defer("note", "invoice__internal_note")
 
 
 @admin.register(DroppedLine)

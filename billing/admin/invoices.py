@@ -14,13 +14,25 @@ from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.events import EVENT_COLUMNS
 from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
-from billing.admin.money_back import CREDIT_NOTE_COLUMNS, DISPUTE_COLUMNS, REFUND_COLUMNS
+from billing.admin.money_back import money_back_of
 from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
 from billing.admin.pages import CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.admin.reconciliation import DISCREPANCY_COLUMNS
 from billing.exports.sheets import InvoiceSheet
-from billing.models import LINE_TOTAL, Invoice, ItemType, LineItem, OutboundRequest, OutboxMessage, Payment, StripeEvent
+from billing.models import (
+    LINE_TOTAL,
+    Correction,
+    Discrepancy,
+    Invoice,
+    ItemType,
+    LineItem,
+    OutboundRequest,
+    OutboxMessage,
+    Payment,
+    Refund,
+    StripeEvent,
+)
 from offices.audit_stream import office_stream
 
 STATUS = label("status", INVOICE_COLOURS)
@@ -102,16 +114,18 @@ class InvoicePage(ExportingPage):
 
 def _money_back(request: HttpRequest, invoice: Invoice) -> Iterable[RelatedTable]:
     """Show what went back, what is contested, what was corrected and what differs; only what there is."""
-    tables = (
-        ("Corrections", CORRECTION_COLUMNS, invoice.corrections.defer("note").order_by("requested_at")),
-        ("Credit notes", CREDIT_NOTE_COLUMNS, invoice.credit_notes.order_by("issued_at")),
-        ("Refunds", REFUND_COLUMNS, invoice.refunds.order_by("pk")),
-        ("Disputes", DISPUTE_COLUMNS, invoice.disputes.order_by("pk")),
-        ("Differences to Stripe", DISCREPANCY_COLUMNS, invoice.discrepancies.defer("note").order_by("-found_at")),
-    )
-    for title, columns, rows in tables:
-        if may_view(request, rows.model) and rows.exists():
-            yield related(title, columns, rows)
+    if may_view(request, Refund):
+        yield from _unless_empty(money_back_of(invoice))
+    if may_view(request, Correction):
+        corrections = invoice.corrections.defer("note").order_by("requested_at")
+        yield from _unless_empty(related("Corrections", CORRECTION_COLUMNS, corrections))
+    if may_view(request, Discrepancy):
+        differences = invoice.discrepancies.defer("note").order_by("-found_at")
+        yield from _unless_empty(related("Differences to Stripe", DISCREPANCY_COLUMNS, differences))
+
+
+def _unless_empty(table: RelatedTable) -> Iterable[RelatedTable]:
+    return [table] if table.rows else []
 
 
 def _lines_by_type(invoice: Invoice) -> RelatedTable:

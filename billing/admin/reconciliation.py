@@ -44,7 +44,6 @@ class DiscrepancyPage(BillingPage):
         code("ours", title="our side"),
         code("theirs", title="Stripe's side"),
         link("run_id", "billing_reconciliationrun", title="run"),
-        text("note"),
         when("ended_at"),
         text("ended_by"),
     ]
