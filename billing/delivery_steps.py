@@ -155,7 +155,7 @@ def _send(message: OutboxMessage, write: Write, step: OutboxStep) -> object:
     except (StripeUnavailable, StripeRefused) as failure:
         # A refusal is kept under the key like a server error; a 409 or 429 is not.
         if isinstance(failure, StripeRefused) or (failure.http_status or 0) >= 500:
-            OutboxStep.objects.filter(pk=step.pk).update(answered_with_error=True)
+            OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True).update(answered_with_error=True)
         raise
 
 
@@ -178,6 +178,6 @@ def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime)
 
 def _finish(message: OutboxMessage, step: OutboxStep, object_id: str, now: datetime) -> str:
     hold(message, now)
-    OutboxStep.objects.filter(pk=step.pk).update(stripe_object_id=object_id, done_at=now)
+    OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True).update(stripe_object_id=object_id, done_at=now)
     reach(FailPoint.DELIVERY_STEP_DONE)
     return object_id

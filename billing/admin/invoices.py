@@ -12,7 +12,7 @@ from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
 from billing.admin.events import EVENT_COLUMNS
 from billing.admin.lines import LINE_COLUMNS, with_currency
-from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
+from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS, REQUEST_TEXTS
 from billing.admin.pages import BillingPage, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.models import LINE_TOTAL, Invoice, ItemType, LineItem, OutboundRequest, OutboxMessage, Payment, StripeEvent
@@ -120,6 +120,6 @@ def _lines(invoice: Invoice) -> RelatedTable:
 
 
 def _requests(invoice: Invoice) -> RelatedTable:
-    requests = OutboundRequest.objects.filter(message__invoice=invoice).order_by("pk")
+    requests = OutboundRequest.objects.filter(message__invoice=invoice).defer(*REQUEST_TEXTS).order_by("pk")
     address = list_of("billing_outboundrequest", message__invoice__id__exact=invoice.pk)
     return related("Requests that left", REQUEST_COLUMNS, requests, more=address)

@@ -165,8 +165,8 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id office code incident_id parked_at unparked_at unparked_by unpark_reason",
     },
     "billing.StripeEvent": {
-        _SAFE: "event_id object_id",
-        _INTERNAL: "event_type created api_version livemode digest conflict_at received_at status attempts"
+        _SAFE: "event_id object_id customer_id",
+        _INTERNAL: "event_type customer_index customer_index_key created api_version livemode digest conflict_at received_at status attempts"
         " next_attempt_at processed_at error_code",
     },
 }  # fmt: skip

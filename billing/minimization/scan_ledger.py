@@ -10,12 +10,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from billing import expectations
-from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
+from billing.customers import first_tries_looked_from, office_of_customer
 from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
-from offices.encryption import blind_indexes
 from offices.models import Office, OfficeStripeAccount
 
 Variables = Mapping[str, str]
@@ -45,7 +44,7 @@ def _create_customer(variables: Variables) -> Expectation | None:
 
 
 def _update_customer(variables: Variables) -> Expectation | None:
-    office_id = _office_of_customer(variables["{customer}"])
+    office_id = office_of_customer(variables["{customer}"])
     if office_id is None:
         return None
     return expectations.update_customer(Office.objects.get(pk=office_id), variables["{customer}"])
@@ -78,15 +77,23 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
 
 
 def _list_lines(variables: Variables) -> Expectation | None:
-    known = _closed_invoices().filter(stripe_invoice_id=variables["{invoice}"]).exists()
-    after = variables.get("starting_after")
-    # A page that follows another one begins after a line id that only Stripe knows: allowed when we have asked for it.
-    asked = after is None or OutboundRequest.objects.filter(query__endswith=f"starting_after={after}").exists()
-    return expectations.list_invoice_lines(variables["{invoice}"], after) if known and asked else None
+    invoice, after = variables["{invoice}"], variables.get("starting_after")
+    known = _closed_invoices().filter(stripe_invoice_id=invoice).exists()
+    if not known or (after and not _has_asked(invoice, after)):
+        return None
+    return expectations.list_invoice_lines(invoice, after)
+
+
+def _has_asked(stripe_invoice_id: str, after: str) -> bool:
+    """A page that follows another begins after a line id that only Stripe knows: allowed when we have asked for it."""
+    looks = OutboundRequest.objects.filter(
+        operation=Operation.LIST_INVOICE_LINES, message__invoice__stripe_invoice_id=stripe_invoice_id
+    )
+    return any(query.endswith(f"starting_after={after}") for query in looks.values_list("query", flat=True))
 
 
 def _retrieve_customer(variables: Variables) -> Expectation | None:
-    known = _office_of_customer(variables["{customer}"]) is not None
+    known = office_of_customer(variables["{customer}"]) is not None
     return expectations.retrieve_customer(variables["{customer}"]) if known else None
 
 
@@ -100,7 +107,7 @@ def _pay_invoice(variables: Variables) -> Expectation | None:
 def _list_invoices(variables: Variables) -> Expectation | None:
     if "customer" not in variables:
         return invoices_of_a_window(variables)
-    office_id, after = _office_of_customer(variables["customer"]), variables.get("starting_after")
+    office_id, after = office_of_customer(variables["customer"]), variables.get("starting_after")
     if office_id is None:
         return None
     if after and not Invoice.objects.filter(office=office_id, stripe_invoice_id=after).exists():
@@ -115,7 +122,7 @@ def _list_customers(variables: Variables) -> Expectation | None:
     ours = OutboxStep.objects.filter(
         operation=Operation.CREATE_CUSTOMER, first_sent_at__gte=earliest, first_sent_at__lt=latest
     )
-    if not ours.exists() or (after and _office_of_customer(after) is None):
+    if not ours.exists() or (after and office_of_customer(after) is None):
         return None
     return expectations.list_customers(since, after)
 
@@ -127,11 +134,6 @@ def _closed_invoices() -> QuerySet[Invoice]:
 def _customer_of(office_id: UUID) -> str | None:
     account = OfficeStripeAccount.objects.filter(office=office_id).first()
     return str(account.customer_id) if account else None
-
-
-def _office_of_customer(customer_id: str) -> UUID | None:
-    digests = [index.digest for index in blind_indexes(customer_id, context=CUSTOMER_CONTEXT)]
-    return OfficeStripeAccount.objects.filter(customer_index__in=digests).values_list("office", flat=True).first()
 
 
 _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
