@@ -35,6 +35,7 @@ def _seal(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
                 "customer_index_key = %s WHERE event_id = %s",
                 [sealed, index.digest, index.key_id, event_id],
             )
+    _check_now(editor)
 
 
 def _open(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
@@ -46,6 +47,13 @@ def _open(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
         for event_id, sealed in cursor.fetchall():
             clear = field_keys().decrypt(sealed, context=_context(_EVENT, "customer_id"))
             cursor.execute(f"UPDATE {_EVENT} SET object_id = %s WHERE event_id = %s", [clear, event_id])
+    _check_now(editor)
+
+
+def _check_now(editor: BaseDatabaseSchemaEditor) -> None:
+    # PostgreSQL alters no table while checks of foreign keys wait for the end of the transaction.
+    if editor.connection.vendor == "postgresql":
+        editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def _context(table: str, column: str) -> str:

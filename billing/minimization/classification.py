@@ -166,8 +166,8 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     },
     "billing.StripeEvent": {
         _SAFE: "event_id object_id customer_id",
-        _INTERNAL: "event_type customer_index customer_index_key created api_version livemode digest conflict_at received_at status attempts"
-        " next_attempt_at processed_at error_code",
+        _INTERNAL: "event_type customer_index customer_index_key created api_version livemode digest conflict_at"
+        " received_at status attempts next_attempt_at processed_at error_code",
     },
 }  # fmt: skip
 

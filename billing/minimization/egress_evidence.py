@@ -38,8 +38,8 @@ def egress_evidence(until: datetime) -> EgressEvidence:
         if operation in _PROFILE_CARRIERS:
             values = dict(form)
             # What the form says of itself, for a new customer; the message for one that changes.
-            office = values.get("metadata[office_id]", office)
-            found.profile_values |= {(office, name, values[name]) for name in PROFILE_FIELDS if name in values}
+            whose = values.get("metadata[office_id]", office)
+            found.profile_values |= {(whose, name, values[name]) for name in PROFILE_FIELDS if name in values}
     return found
 
 
