@@ -180,6 +180,7 @@ class Migration(migrations.Migration):
                 name="stripe_event_by_customer",
             ),
         ),
+        migrations.AddIndex("outboundrequest", models.Index(fields=["digest"], name="outbound_request_by_digest")),
         migrations.RunPython(_seal, _open),
         database_rule(
             postgresql=_POSTGRESQL, undo_postgresql=_UNDO_POSTGRESQL, sqlite=_SQLITE, undo_sqlite=_UNDO_SQLITE

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from django.conf import settings
 
-from billing.minimization.scan_ledger import expectation_of
+from billing.minimization.scan_ledger import expectation_as_it_left, expectation_of
 from billing.stripe_gateway.client import API_VERSION, USER_AGENT
+from billing.stripe_gateway.evidence import request_digest
 from billing.stripe_gateway.guard import Guard
 from billing.stripe_gateway.refusal import Refusal
 from billing.stripe_gateway.wire import encode_form
@@ -77,11 +78,17 @@ def judge(candidate: object, guard: Guard) -> Verdict:
     parsed = guard.parse(method, url, headers, body)
     if isinstance(parsed, Refusal):
         return Verdict(allowed=False, reason=parsed.reason)
-    expectation = expectation_of(parsed)
-    if expectation is None:
-        return Verdict(allowed=False, reason=ScanReason.NOT_OURS)
-    refusal = guard.judge(method, url, headers, body, expectation)
-    return Verdict(allowed=refusal is None, reason=refusal.reason if refusal else ScanReason.ALLOWED)
+    expected = [expectation_of(parsed), expectation_as_it_left(parsed, _digest(method, url, body))]
+    refusals = [guard.judge(method, url, headers, body, each) for each in expected if each is not None]
+    if None in refusals:
+        return Verdict(allowed=True, reason=ScanReason.ALLOWED)
+    first = next(iter(refusals), None)
+    return Verdict(allowed=False, reason=first.reason if first else ScanReason.NOT_OURS)
+
+
+def _digest(method: str, url: str, body: bytes) -> str:
+    path, _, query = url.removeprefix(settings.STRIPE_API_BASE).partition("?")
+    return request_digest(method, path, query, body.decode("ascii"))
 
 
 def _encoded(candidate: object, guard: Guard) -> tuple[str, str, dict[str, str], bytes]:

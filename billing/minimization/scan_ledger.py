@@ -30,6 +30,19 @@ def expectation_of(parsed: ParsedRequest) -> Expectation | None:
     return replace(expected, idempotency_key=parsed.idempotency_key if stored else None)
 
 
+def expectation_as_it_left(parsed: ParsedRequest, digest: str) -> Expectation | None:
+    """Return the request itself as what is expected, when the evidence says that these very bytes have left before.
+
+    What was right when it left stays allowed (decisions.md 28), also when the profile was replaced since.
+    """
+    sent = OutboundRequest.objects.filter(
+        digest=digest, operation=parsed.rule.operation, idempotency_key=parsed.idempotency_key
+    )
+    if not sent.exists():
+        return None
+    return Expectation(parsed.rule.operation, parsed.variables, parsed.idempotency_key)
+
+
 def _is_stored_key(operation: Operation, key: str | None) -> bool:
     """Say whether we stored this random key for such a write: a key is a place where 122 bits could hide."""
     if key is None:
@@ -79,17 +92,8 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
 def _list_lines(variables: Variables) -> Expectation | None:
     invoice, after = variables["{invoice}"], variables.get("starting_after")
     known = _closed_invoices().filter(stripe_invoice_id=invoice).exists()
-    if not known or (after and not _has_asked(invoice, after)):
-        return None
-    return expectations.list_invoice_lines(invoice, after)
-
-
-def _has_asked(stripe_invoice_id: str, after: str) -> bool:
-    """A page that follows another begins after a line id that only Stripe knows: allowed when we have asked for it."""
-    looks = OutboundRequest.objects.filter(
-        operation=Operation.LIST_INVOICE_LINES, message__invoice__stripe_invoice_id=stripe_invoice_id
-    )
-    return any(query.endswith(f"starting_after={after}") for query in looks.values_list("query", flat=True))
+    # A page that follows another begins after a line id that only Stripe knows: allowed once it has left.
+    return expectations.list_invoice_lines(invoice, None) if known and not after else None
 
 
 def _retrieve_customer(variables: Variables) -> Expectation | None:

@@ -145,5 +145,9 @@ class OutboundRequest(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     replayed = models.BooleanField(default=False)
 
+    class Meta:
+        # "Has this very request left before?" is asked of each candidate of a scan.
+        indexes = [models.Index(fields=["digest"], name="outbound_request_by_digest")]
+
     def __str__(self) -> str:
         return f"{self.operation} {self.digest[:12]}"
