@@ -98,16 +98,20 @@ def _encoded(candidate: object, guard: Guard) -> tuple[str, str, dict[str, str],
     method, path = candidate.get("method"), candidate.get("path")
     if not isinstance(method, str) or not isinstance(path, str):
         raise _Malformed
-    form = encode_form(_pairs(candidate.get("params") or {}))
+    form = _form(candidate.get("params") or {})
     has_body = method.upper() in _METHODS_WITH_BODY
     url = path if "://" in path else settings.STRIPE_API_BASE + path
     if form and not has_body:
         url += ("&" if "?" in url else "?") + form
-    try:
-        body = form.encode() if has_body else b""
-    except UnicodeEncodeError:
-        raise _Malformed from None
+    body = form.encode() if has_body else b""
     return method, url, _headers(candidate, method, body, guard), body
+
+
+def _form(params: object) -> str:
+    try:
+        return encode_form(_pairs(params))
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, no request can hold it
+        raise _Malformed from None
 
 
 def _headers(candidate: Mapping[str, object], method: str, body: bytes, guard: Guard) -> dict[str, str]:

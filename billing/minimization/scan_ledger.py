@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing import expectations
 from billing.customers import first_tries_looked_from, office_of_customer
@@ -26,8 +26,8 @@ def expectation_of(parsed: ParsedRequest) -> Expectation | None:
     expected = _LEDGER[operation](parsed.variables)
     if expected is None or parsed.rule.method == "GET":
         return expected
-    stored = _is_stored_key(operation, parsed.idempotency_key)
-    return replace(expected, idempotency_key=parsed.idempotency_key if stored else None)
+    ours = _keys_of(operation, parsed.variables)
+    return replace(expected, idempotency_key=parsed.idempotency_key if parsed.idempotency_key in ours else None)
 
 
 def expectation_as_it_left(parsed: ParsedRequest, digest: str) -> Expectation | None:
@@ -43,12 +43,20 @@ def expectation_as_it_left(parsed: ParsedRequest, digest: str) -> Expectation | 
     return Expectation(parsed.rule.operation, parsed.variables, parsed.idempotency_key)
 
 
-def _is_stored_key(operation: Operation, key: str | None) -> bool:
-    """Say whether we stored this random key for such a write: a key is a place where 122 bits could hide."""
-    if key is None:
-        return False
-    stored = OutboxStep.objects.filter(operation=operation, idempotency_key=key)
-    return stored.exists() or OutboundRequest.objects.filter(operation=operation, idempotency_key=key).exists()
+def _keys_of(operation: Operation, variables: Variables) -> set[str]:
+    """Return the random keys that we stored for such a write on this very document: 122 bits could hide in any other."""
+    if "metadata[invoice_id]" in variables:
+        message = Q(message__invoice=variables["metadata[invoice_id]"])
+    elif "metadata[office_id]" in variables:
+        message = Q(message__office=variables["metadata[office_id]"])
+    elif "{customer}" in variables:
+        message = Q(message__office=office_of_customer(variables["{customer}"]))
+    else:
+        invoice = variables.get("{invoice}") or variables["invoice"]
+        message = Q(message__invoice__stripe_invoice_id=invoice)
+    steps = OutboxStep.objects.filter(message, operation=operation)
+    left = OutboundRequest.objects.filter(message, operation=operation)  # also keys that were renewed since
+    return {str(key) for rows in (steps, left) for key in rows.values_list("idempotency_key", flat=True)}
 
 
 def _create_customer(variables: Variables) -> Expectation | None:

@@ -34,6 +34,7 @@ NOTE = f"{STEM}note, do not bill the family"
 _ID = re.compile(
     r"\b(?:cus|in|ii|il|pi|ch|evt)_[A-Za-z0-9]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|Office \w{8}"
 )
+_NUMBER = re.compile(r"<\d+>|(?<=created\[gte\]=)177\d{7}")
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 Transcript = list[tuple[str, ...]]
@@ -113,8 +114,12 @@ def blocked() -> bool:
 
 
 def leaks(stripe: StripeStandIn, honest: Transcript) -> bool:
-    """Whether something left that does not leave without a mutant."""
-    return bool(Counter(transcript(stripe)) - Counter(honest))
+    """Whether something left that does not leave without a mutant, whichever of our ids stand in it."""
+    return not _forms(transcript(stripe)) <= _forms(honest)
+
+
+def _forms(seen: Transcript) -> set[tuple[str, ...]]:
+    return {tuple(_NUMBER.sub("<>", part) for part in request) for request in seen}
 
 
 def problems(stripe: StripeStandIn, honest: Transcript | None) -> Iterator[str]:
