@@ -109,7 +109,7 @@ class Rows:
     @cached_property
     def done_step(self) -> Any:
         values = {"operation": "create_customer", "first_sent_at": NOW, "done_at": NOW}
-        return self.customer_message.steps.create(position=0, stripe_object_id="cus_1", **values)
+        return self.customer_message.steps.create(position=0, customer_id="cus_1", **values)
 
     @cached_property
     def request(self) -> Any:

@@ -367,8 +367,9 @@ STEP = {
     "id": lambda r: 10**9, "message_id": lambda r: r.invoice_message.pk, "position": lambda r: 7,
     "operation": lambda r: "y", "idempotency_key": lambda r: uuid.uuid4(), "key_version": lambda r: 9,
     "first_sent_at": lambda r: NOW + HOUR, "done_at": lambda r: None, "answered_with_error": lambda r: True,
+    "stripe_object_id": lambda r: "in_2",
 }  # fmt: skip
-SEALED = {"request": ("path", "query", "body"), "done_step": ("stripe_object_id",)}
+SEALED = {"request": ("path", "query", "body"), "done_step": ("customer_id",)}
 FROZEN_BY = {"request": "outbound_request_frozen", "done_step": "outbox_step_frozen_when_done"}
 
 
@@ -397,10 +398,17 @@ def test_what_is_sealed_changes_to_another_key_and_to_nothing_else(rows, setting
     refuses(rule, lambda: change(kept, **{column: "anything else"}))
     refuses(rule, lambda: execute(update, "anything else", kept.pk))
     refuses(rule, lambda: execute(update, "", kept.pk))
+    if kept._meta.get_field(column).null:
+        refuses(rule, lambda: execute(update, None, kept.pk))
     settings.FIELD_ENCRYPTION_KEYS = ["a-new-field-key-of-enough-length-0123456789", *settings.FIELD_ENCRYPTION_KEYS]
     change(kept, **{column: clear})
     kept.refresh_from_db()
     assert getattr(kept, column) == clear
+
+
+def test_a_step_that_made_no_customer_gets_none_when_it_is_done(rows):
+    change(rows.step, stripe_object_id="in_1", done_at=NOW)
+    refuses("outbox_step_frozen_when_done", lambda: change(rows.step, customer_id="cus_1"))
 
 
 def test_a_step_that_is_not_done_goes_on(rows):

@@ -39,8 +39,8 @@ STEP_COLUMNS: list[Column] = [
     text("operation"),
     when("first_sent_at", title="first sent"),
     when("done_at"),
+    text("stripe_object_id", title="made at Stripe"),
 ]
-_MADE = text("stripe_object_id", title="made at Stripe")  # encrypted: on the page of the one step only
 
 
 @admin.register(OutboxMessage)
@@ -82,7 +82,7 @@ class OutboxMessagePage(BillingPage):
     def related_tables(self, request: HttpRequest, obj: OutboxMessage) -> Iterable[RelatedTable]:
         """Show how far the delivery came, and what left."""
         if may_view(request, OutboxStep):
-            yield related("Steps", STEP_COLUMNS, obj.steps.defer("stripe_object_id").order_by("position"))
+            yield related("Steps", STEP_COLUMNS, obj.steps.defer("customer_id").order_by("position"))
         if may_view(request, OutboundRequest):
             yield related("Requests that left", REQUEST_COLUMNS, obj.requests.defer(*REQUEST_TEXTS).order_by("pk"))
 
@@ -98,7 +98,7 @@ class OutboxStepPage(BillingPage):
     details = [
         _MESSAGE,
         *STEP_COLUMNS,
-        _MADE,
+        text("customer_id", title="customer"),
         text("idempotency_key"),
         text("key_version"),
         yes("answered_with_error", colour="warning"),

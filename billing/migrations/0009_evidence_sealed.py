@@ -16,7 +16,7 @@ from offices.encryption import FORMAT, blind_index, field_keys
 
 _REQUEST, _STEP, _MESSAGE = "billing_outboundrequest", "billing_outboxstep", "billing_outboxmessage"
 _EVENT = "billing_stripeevent"
-_SEALED = ((_REQUEST, "path"), (_REQUEST, "query"), (_REQUEST, "body"), (_STEP, "stripe_object_id"))
+_SEALED = ((_REQUEST, "path"), (_REQUEST, "query"), (_REQUEST, "body"))
 _CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
 _BATCH = 500
 
@@ -26,6 +26,10 @@ def _seal(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
         context = _context(table, column)
         _rewrite(editor, table, column, lambda text, context=context: field_keys().encrypt(text, context=context))
     with editor.connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, stripe_object_id FROM {_STEP} WHERE substr(stripe_object_id, 1, 4) = 'cus_'")
+        for pk, customer_id in cursor.fetchall():
+            sealed = field_keys().encrypt(customer_id, context=_context(_STEP, "customer_id"))
+            cursor.execute(f"UPDATE {_STEP} SET stripe_object_id = '', customer_id = %s WHERE id = %s", [sealed, pk])
         cursor.execute(f"SELECT event_id, object_id FROM {_EVENT} WHERE substr(object_id, 1, 4) = 'cus_'")
         for event_id, customer_id in cursor.fetchall():
             index = blind_index(customer_id, context=_CUSTOMER_CONTEXT)
@@ -43,6 +47,10 @@ def _open(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
         context = _context(table, column)
         _rewrite(editor, table, column, lambda text, context=context: field_keys().decrypt(text, context=context))
     with editor.connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, customer_id FROM {_STEP} WHERE customer_id IS NOT NULL")
+        for pk, sealed in cursor.fetchall():
+            clear = field_keys().decrypt(sealed, context=_context(_STEP, "customer_id"))
+            cursor.execute(f"UPDATE {_STEP} SET stripe_object_id = %s WHERE id = %s", [clear, pk])
         cursor.execute(f"SELECT event_id, customer_id FROM {_EVENT} WHERE customer_id IS NOT NULL")
         for event_id, sealed in cursor.fetchall():
             clear = field_keys().decrypt(sealed, context=_context(_EVENT, "customer_id"))
@@ -92,8 +100,8 @@ _FROZEN = (
         _STEP,
         "outbox_step_frozen_when_done",
         ("id", "message_id", "position", "operation", "idempotency_key", "key_version", "first_sent_at", "done_at",
-         "answered_with_error"),
-        ("stripe_object_id",),
+         "answered_with_error", "stripe_object_id"),
+        ("customer_id",),
         "OLD.done_at IS NOT NULL",
     ),
 )  # fmt: skip
@@ -104,9 +112,9 @@ _KEY_NAME = f"{FORMAT}:{'_' * 12}:"  # as a pattern of LIKE
 def _changed(columns: tuple[str, ...], sealed: tuple[str, ...], differs: str) -> str:
     plain = [f'OLD."{column}" {differs} NEW."{column}"' for column in columns]
     length = len(_KEY_NAME)
-    under_another_key = [
-        f'(OLD."{column}" {differs} NEW."{column}" AND NOT (NEW."{column}" LIKE \'{_KEY_NAME}%\' '
-        f'AND substr(NEW."{column}", 1, {length}) <> substr(OLD."{column}", 1, {length})))'
+    under_another_key = [  # a comparison with NULL is no: what was not there does not come, what was there does not go
+        f'(OLD."{column}" {differs} NEW."{column}" AND NOT COALESCE(NEW."{column}" LIKE \'{_KEY_NAME}%\' '
+        f'AND substr(NEW."{column}", 1, {length}) <> substr(OLD."{column}", 1, {length}), FALSE))'
         for column in sealed
     ]
     return " OR ".join([*plain, *under_another_key])
@@ -165,7 +173,7 @@ class Migration(migrations.Migration):
         migrations.AlterField("outboundrequest", "path", offices.encryption.EncryptedTextField()),
         migrations.AlterField("outboundrequest", "query", offices.encryption.EncryptedTextField(blank=True)),
         migrations.AlterField("outboundrequest", "body", offices.encryption.EncryptedTextField(blank=True)),
-        migrations.AlterField("outboxstep", "stripe_object_id", offices.encryption.EncryptedTextField(blank=True)),
+        migrations.AddField("outboxstep", "customer_id", offices.encryption.EncryptedTextField(blank=True, null=True)),
         migrations.AlterField("stripeevent", "object_id", models.CharField(blank=True, max_length=80)),
         migrations.AddField("stripeevent", "customer_id", offices.encryption.EncryptedTextField(blank=True, null=True)),
         migrations.AddField("stripeevent", "customer_index", models.CharField(blank=True, max_length=64, null=True)),

@@ -87,7 +87,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         " lease_expires_at error_code created_at done_at",
     },
     "billing.OutboxStep": {
-        _SAFE: "operation idempotency_key stripe_object_id",
+        _SAFE: "operation idempotency_key stripe_object_id customer_id",
         _INTERNAL: "id message position key_version first_sent_at done_at answered_with_error",
     },
     "billing.OutboundRequest": {

@@ -108,8 +108,9 @@ class OutboxStep(models.Model):
     key_version = models.PositiveSmallIntegerField(default=1)
     first_sent_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
-    # Encrypted, because the object of a customer message is a customer (decisions.md 19).
-    stripe_object_id = EncryptedTextField(blank=True)
+    # What was made at Stripe; the id of a customer is the one that is kept encrypted (decisions.md 19).
+    stripe_object_id = models.CharField(max_length=80, blank=True)
+    customer_id = EncryptedTextField(null=True, blank=True)
     # Stripe answered with a server error: the key's stored result would be that error for a day.
     answered_with_error = models.BooleanField(default=False)
 
@@ -121,6 +122,11 @@ class OutboxStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} of {self.message_id}"
+
+    @property
+    def object_id(self) -> str:
+        """The id of what was made at Stripe; empty while that is not known."""
+        return self.customer_id or self.stripe_object_id
 
 
 class OutboundRequest(models.Model):

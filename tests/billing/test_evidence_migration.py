@@ -10,7 +10,7 @@ from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, ring
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BEFORE, AFTER = ("billing", "0005_office_profile_and_incident"), ("billing", "0006_evidence_sealed")
+BEFORE, AFTER = ("billing", "0008_month_close"), ("billing", "0009_evidence_sealed")
 
 
 def migrate(target: tuple[str, str]) -> None:
@@ -40,7 +40,7 @@ def test_rows_in_clear_are_sealed_and_opened_again(stripe):
     delivered(stripe, clock)
     ring(stripe, clock.at)
     requests = sorted(OutboundRequest.objects.values_list("path", "query", "body", "digest"))
-    made = sorted(OutboxStep.objects.values_list("stripe_object_id", flat=True))
+    made = sorted(step.object_id for step in OutboxStep.objects.all())
     (customer,) = (each for each in made if each.startswith("cus_"))
     before = rules()
 
@@ -59,6 +59,6 @@ def test_rows_in_clear_are_sealed_and_opened_again(stripe):
         *column("billing_stripeevent", "object_id"),
     ]
     assert sorted(OutboundRequest.objects.values_list("path", "query", "body", "digest")) == requests
-    assert sorted(OutboxStep.objects.values_list("stripe_object_id", flat=True)) == made
+    assert sorted(step.object_id for step in OutboxStep.objects.all()) == made
     assert StripeEvent.objects.filter(customer_index__in=customer_digests(customer)).first().customer_id == customer
     assert rules() == before

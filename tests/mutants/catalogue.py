@@ -9,6 +9,7 @@ from tests.mutants.policy_mutants import policy_mutants
 # The gateway, where everything is changed; module, and the beginning of the qualified names of its functions.
 _GATEWAY = (
     ("billing.stripe_gateway.outbound", ""),
+    ("billing.stripe_gateway.outbound_corrections", ""),
     ("billing.stripe_gateway.outbound_values", ""),
     ("billing.stripe_gateway.evidence", ""),
     ("billing.stripe_gateway.guard", "Guard."),

@@ -24,7 +24,7 @@ _PATIENT_ID = "__import__('patients.models').models.Patient.objects.first().pk"
 _NOTE = "__import__('billing.models').models.Invoice.objects.exclude(internal_note='').first().internal_note"
 _NAME = "__import__('patients.identity').identity.PatientIdentity.objects.first().open().last_name"
 _BORN = "__import__('patients.identity').identity.PatientIdentity.objects.first().open().date_of_birth"
-_INTO_POLICY = ("_NEW_ITEM = {", '_NEW_ITEM = {\n    "metadata[patient]": _like("[ -~]*", required=False),')
+_INTO_POLICY = ("_NEW_ITEM = {", '_NEW_ITEM = {\n    "metadata[patient]": like("[ -~]*", required=False),')
 
 # --- Something about a patient in a place of its own ---
 _PLACES: dict[str, list[Change]] = {
@@ -50,8 +50,8 @@ _PLACES: dict[str, list[Change]] = {
     "a date of birth as the amount": [
         (OUTBOUND, '("unit_amount_decimal", str(self.unit_amount)),', f'("unit_amount_decimal", f"{{{_BORN}:%Y%m%d}}"),')],
     "a date of birth as the month": [
-        (OUTBOUND, '*_optional("metadata[cycle]", self.cycle),', f'("metadata[cycle]", f"20{{{_BORN}:%y-%m}}"),')],
-    "a name as the customer's name": [(OUTBOUND, '("name", self.profile.name),\n            *_optional', f'("name", {_NAME}),\n            *_optional')],
+        (OUTBOUND, '*optional("metadata[cycle]", self.cycle),', f'("metadata[cycle]", f"20{{{_BORN}:%y-%m}}"),')],
+    "a name as the customer's name": [(OUTBOUND, '("name", self.profile.name),\n            *optional', f'("name", {_NAME}),\n            *optional')],
     "the owner's e-mail instead of the approved one": [
         (CUSTOMERS, "else (office.opaque_name, \"\")", "else (office.opaque_name, office.billing_email)")],
     "the office's own name instead of the opaque one": [
@@ -59,10 +59,10 @@ _PLACES: dict[str, list[Change]] = {
     "a patient's name in the path": [(OUTBOUND, 'f"/v1/invoices/{self.invoice}/finalize"', f'f"/v1/invoices/{{self.invoice}}/finalize/{{{_NAME}}}"')],
     "a patient's name in a query of a write": [(OUTBOUND, 'f"/v1/invoices/{self.invoice}/finalize"', f'f"/v1/invoices/{{self.invoice}}/finalize?note={{{_NAME}}}"')],
     "a look for a patient's reference": [
-        (OUTBOUND, '(("customer", str(self.customer)), _PAGE,', f'(("customer", "cus_" + {_PATIENT_ID}.hex), _PAGE,')],
-    "a look from a date of birth": [(OUTBOUND, '(("created[gte]", str(self.created_from)), _PAGE,', f'(("created[gte]", f"{{{_BORN}:%Y%m%d}}"), _PAGE,')],
+        (OUTBOUND, '(("customer", str(self.customer)), PAGE,', f'(("customer", "cus_" + {_PATIENT_ID}.hex), PAGE,')],
+    "a look from a date of birth": [(OUTBOUND, '(("created[gte]", str(self.created_from)), PAGE,', f'(("created[gte]", f"{{{_BORN}:%Y%m%d}}"), PAGE,')],
     "the quantity twice": [(OUTBOUND, '("quantity_decimal", str(self.quantity)),', '("quantity_decimal", str(self.quantity)),\n            ("quantity_decimal", "19310704"),')],
-    "the e-mail of a patient": [(OUTBOUND, '*_optional("email", self.profile.email),\n            ("metadata', '("email", "qzxwykeaaaaa@mail.example"),\n            ("metadata')],
+    "the e-mail of a patient": [(OUTBOUND, '*optional("email", self.profile.email),\n            ("metadata', '("email", "qzxwykeaaaaa@mail.example"),\n            ("metadata')],
 }  # fmt: skip
 
 # --- The same slip in the encoder and in what it is compared with ---
@@ -88,7 +88,7 @@ _BOTH: dict[str, list[Change]] = {
         (POLICY, *_INTO_POLICY)],
     "the note as description, known to the policy and expected": [
         (OUTBOUND, '("description", self.text.description),', f'("description", {_NOTE}),'),
-        (POLICY, '"description": _one_of(*LINE_TEXTS),', '"description": _like("[ -~]*"),'),
+        (POLICY, '"description": one_of(*LINE_TEXTS),', '"description": like("[ -~]*"),'),
         (EXPECTATIONS, '"description": item.text.description,', f'"description": {_NOTE},')],
     "another month on both sides": [
         (INVOICE, "cycle=Cycle(self.document.cycle)", 'cycle=Cycle("2031-07")'),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from tests.mutants.operators import Mutant, mutants_of, path_of
 
 _MODULE = "billing.stripe_gateway.policy"
-_ANYTHING = ast.parse('_like("[ -~]*")', mode="eval").body
-_CONSTANTLY_ANYTHING = ast.parse('ParameterRule(re.compile("[ -~]*"), variable=False)', mode="eval").body
-_OPTIONAL = ast.parse('_like("[ -~]*", required=False)', mode="eval").body
+_ANYTHING = ast.parse('like("[ -~]*")', mode="eval").body
+_CONSTANTLY_ANYTHING = ast.parse('__import__("dataclasses").replace(like("[ -~]*"), variable=False)', mode="eval").body
+_OPTIONAL = ast.parse('like("[ -~]*", required=False)', mode="eval").body
 
 
 def policy_mutants() -> Iterator[Mutant]:

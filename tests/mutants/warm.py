@@ -33,6 +33,7 @@ _CLIENT = (f"{_HERE}/test_client.py", f"{_HERE}/test_bypasses.py", f"{_HERE}/tes
 # The tests that must notice what the flow does not, by the module that is changed.
 TESTS = {
     "billing.stripe_gateway.outbound": (f"{_HERE}/test_outbound.py",),
+    "billing.stripe_gateway.outbound_corrections": (f"{_HERE}/test_outbound.py",),
     "billing.stripe_gateway.outbound_values": (f"{_HERE}/test_outbound.py",),
     "billing.stripe_gateway.evidence": _CLIENT,
     "billing.stripe_gateway.guard": _JUDGES,

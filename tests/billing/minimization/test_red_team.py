@@ -130,7 +130,9 @@ def test_ten_thousand_leaks_are_refused(own):
 def test_no_number_or_other_value_than_the_ledgers_is_allowed(own):
     once = {(each["method"], each["path"].count("/"), len(each["params"])): each for each in own}
     attempts = list(as_numbers(list(once.values()), PEOPLE[0]))
-    assert assert_none_is_allowed(attempts if full else Random(SEED).sample(attempts, 500)) == (len(attempts) if full else 500)
+    assert assert_none_is_allowed(attempts if full else Random(SEED).sample(attempts, 500)) == (
+        len(attempts) if full else 500
+    )
 
 
 def test_every_id_of_somebody_else_is_refused(own):
