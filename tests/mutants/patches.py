@@ -165,7 +165,6 @@ _AROUND: dict[str, list[Change]] = {
     "bodies that are no text": [(GUARD, "raise _Unfit(Reason.BODY_MALFORMED, None, rule)", "return '', Reason.BODY_MALFORMED")],
     "any spelling of a form": [(WIRE, "if not _PLAIN.isdisjoint(escaped) or \" \" in escaped:", "if False:")],
     "bytes that are no ASCII": [(WIRE, "if not _PRINTABLE.issuperset(escaped):", "if False:")],
-    "a refusal quotes the value": [(GUARD, 'super().__init__(reason.value)', 'super().__init__(reason.value + repr(name))')],
     "a refusal names what is not in the vocabulary": [(GUARD, "unfit.name if unfit.name in self._vocabulary else None", "unfit.name")],
     "the module-level client is open": [(CLIENT, "stripe.default_http_client = RefusingClient()", "stripe.default_http_client = None")],
     "the SDK's other clients are open": [(CLIENT, "setattr(sdk_http, factory, RefusingClient)", "pass")],

@@ -5,6 +5,7 @@ connection; each child works on a copy of one migrated database file.
 """
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import django
+import stripe
+from stripe import _http_client as sdk_http
+
+# The SDK as it comes, before the product closes its doors.
+_OPEN_DOORS = {name: getattr(sdk_http, name) for name in ("_default_sync_client", "_default_async_client")}
 
 django.setup()
 
@@ -22,6 +28,7 @@ from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
+from billing.stripe_gateway import client  # noqa: E402
 from tests.mutants import flow  # noqa: E402
 from tests.mutants.apply import apply  # noqa: E402
 
@@ -41,6 +48,7 @@ TESTS = {
     "billing.stripe_gateway.wire": _JUDGES,
     "billing.stripe_gateway.client": _CLIENT,
     "billing.stripe_gateway.transport": _CLIENT,
+    "billing.stripe_connection": ("tests/billing/test_stripe_connection.py",),
 }
 _QUIET = ("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header")
 
@@ -49,6 +57,8 @@ def verdict_of(order: dict[str, Any], honest: flow.Transcript | None) -> dict[st
     """Live the flow with the mutant in place; run the gateway's own tests when it does not notice."""
     for module, source in order.get("sources", {}).items():
         apply(module, source)
+    _open_the_doors()
+    client.install()
     problems, transcript, leaked, stopped = flow.run(honest)
     verdict = {"problems": problems, "leaked": leaked, "blocked": stopped}
     if honest is None:
@@ -58,6 +68,16 @@ def verdict_of(order: dict[str, Any], honest: flow.Transcript | None) -> dict[st
         connection.close()
         verdict["tests_failed"] = int(pytest.main([*_QUIET, *sorted(tests)])) != 0
     return verdict
+
+
+def _open_the_doors() -> None:
+    """Undo what the parent's own `install` did, so that a mutant of it shows."""
+    for name, factory in _OPEN_DOORS.items():
+        setattr(sdk_http, name, factory)
+    stripe.default_http_client, stripe.enable_telemetry, stripe.max_network_retries = None, True, 2
+    stripe.api_base = stripe.connect_api_base = stripe.upload_api_base = stripe.meter_events_api_base = ""
+    for name in ("stripe", "urllib3.connectionpool"):
+        logging.getLogger(name).filters.clear()
 
 
 def obey(order: dict[str, Any], database: Path, honest: flow.Transcript | None) -> dict[str, Any]:

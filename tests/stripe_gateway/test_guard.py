@@ -43,8 +43,10 @@ def test_every_variable_must_be_covered_and_equal_and_nothing_may_be_left_over(o
     for name in good.values:
         less = {key: value for key, value in good.values.items() if key != name}
         assert _judge(w, dataclasses.replace(good, values=less)) is R.PARAMETER_NOT_COVERED
-        other = {**good.values, name: good.values[name] + "0"}
-        assert _judge(w, dataclasses.replace(good, values=other)) is R.VALUE_NOT_EXPECTED
+        value = good.values[name]
+        for other in {f"{value}0", value[:-1], value[1:], value.swapcase(), value[::-1], ""} - {value}:
+            changed = dataclasses.replace(good, values={**good.values, name: other})
+            assert _judge(w, changed) is R.VALUE_NOT_EXPECTED
     more = {**good.values, "metadata[patient]": "x"}
     assert _judge(w, dataclasses.replace(good, values=more)) is R.EXPECTED_PARAMETER_ABSENT
 
