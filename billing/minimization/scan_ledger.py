@@ -44,7 +44,7 @@ def expectation_as_it_left(parsed: ParsedRequest, digest: str) -> Expectation | 
 
 
 def _keys_of(operation: Operation, variables: Variables) -> set[str]:
-    """Return the random keys that we stored for such a write on this very document: 122 bits could hide in any other."""
+    """Return the random keys that we stored for such a write on this very document; 122 bits could hide in another."""
     if "metadata[invoice_id]" in variables:
         message = Q(message__invoice=variables["metadata[invoice_id]"])
     elif "metadata[office_id]" in variables:

@@ -45,7 +45,7 @@ class Broken(AssertionError):
 
 
 def live(stripe: StripeStandIn) -> None:
-    """Live through it, one message after the other: lost replies on every kind of write, so that every look is taken."""
+    """Live through it, one message after the other, with lost replies, so that every look is taken."""
     cache.clear()
     random.seed(0)  # back-off draws from it: when a retry comes is the same in each run
     clock = SharedClock(CLOSED_AT, stripe)

@@ -7,7 +7,7 @@ thing that is wrong. From a seed; the places know nothing of what the guard look
 import base64
 import binascii
 import codecs
-import datetime
+import datetime as dt
 import hashlib
 import json
 import uuid
@@ -24,13 +24,11 @@ Request = dict[str, Any]
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MORSE = dict(
-    zip(
-        _LETTERS + "0123456789",
-        [".-", "-...", "-.-.", "-..", ".", "..-.", "--.", "....", "..", ".---", "-.-", ".-..", "--", "-.", "---", ".--.", "--.-", ".-.", "...", "-", "..-", "...-", ".--", "-..-", "-.--", "--..", "-----", ".----", "..---", "...--", "....-", ".....", "-....", "--...", "---..", "----."],
-        strict=True,
-    )
+_MORSE = (
+    ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
+    "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
 )
+_SOUNDS = dict(zip(_LETTERS + "0123456789", _MORSE.split(), strict=True))
 
 
 def _number(text: str) -> int:
@@ -92,7 +90,7 @@ MORE_DISGUISES: Mapping[str, Callable[[str], str]] = {
     "rot13 backwards": lambda text: codecs.encode(text, "rot13")[::-1],
     "atbash": lambda text: text.lower().translate(str.maketrans(_LETTERS, _LETTERS[::-1])),
     "leet capitals": lambda text: text.upper().translate(LEET),
-    "Morse": lambda text: " ".join(_MORSE.get(sign, "") for sign in text.lower()),
+    "Morse": lambda text: " ".join(_SOUNDS.get(sign, "") for sign in text.lower()),
     "letters as numbers": lambda text: "-".join(str(_LETTERS.find(sign) + 1) for sign in text.lower()),
     "one number": lambda text: str(_number(text)),
     "eight digits": lambda text: str(_number(text) % 10**8),
@@ -222,12 +220,12 @@ def leak_requests(own: list[Request], identities: list[Identity], number: int, r
 
 def as_numbers(own: list[Request], identity: Identity) -> Iterator[LeakRequest]:
     """Yield what a number can hold: a birthday as an amount, a record number as a quantity, a time of Unix."""
-    born = identity.date_of_birth or datetime.date(1950, 1, 1)
-    moment = int(datetime.datetime(born.year, born.month, born.day, tzinfo=datetime.UTC).timestamp())
+    born = identity.date_of_birth or dt.date(1950, 1, 1)
+    moment = int(dt.datetime(born.year, born.month, born.day, tzinfo=dt.UTC).timestamp())
     numbers = {
         "birthday": f"{born:%Y%m%d}", "short birthday": f"{born:%m%d%y}", "days": str(born.toordinal()),
-        "birth as time": str(abs(moment)), "record number": _digits(identity.external_id),
-        "phone": "".join(filter(str.isdigit, identity.phone))[-8:] or "1", "year": str(born.year), "age": "76", "one": "1",
+        "birth as time": str(abs(moment)), "record number": _digits(identity.external_id), "year": str(born.year),
+        "phone": "".join(filter(str.isdigit, identity.phone))[-8:] or "1", "age": "76", "one": "1",
     }  # fmt: skip
     for what, number in numbers.items():
         for request in own:

@@ -195,21 +195,25 @@ def test_a_name_is_allowed_where_it_was_approved_and_nowhere_else(own):
         assert not judge(update | {"params": update["params"] | {"name": name}}, guard).allowed
 
 
+def posted(params: str) -> str:
+    return f'{{"method": "POST", "path": "/v1/customers", "params": {params}}}'
+
+
+def got(rest: str) -> str:
+    return f'{{"method": "GET", "path": "/v1/customers", {rest}}}'
+
+
 ODD_LINES = [
-    "", "   ", "nonsense", "[]", "1", "null", '"text"', "{}", '{"method": "POST"}', '{"method": null, "path": null}', "\ufeff{}",
-    '{"method": "GET", "path": "/v1/customers", "params": []}', '{"method": "GET", "path": "/v1/customers", "params": 7}',
-    '{"method": "GET", "path": "/v1/customers", "params": "a=b"}', '{"method": "GET", "path": "", "params": {"": ""}}',
-    '{"method": "GET", "path": "/v1/customers", "headers": []}', '{"method": "GET", "path": "/v1/customers", "headers": {"a": 1}}',
-    '{"method": "GET", "path": "/v1/customers", "idempotency_key": 7}', '{"method": "G\\u0000T", "path": "/v1/\\ud800"}',
-    '{"method": "POST", "path": "/v1/customers", "params": {"name": "\\ud800"}}', '{"path": "/v1/customers", "path": "/x"}',
-    '{"method": "POST", "path": "/v1/customers", "params": {"a": NaN, "b": Infinity, "c": 1e999, "d": -0.0}}',
-    '{"method": "POST", "path": "/v1/customers", "params": {"a": [[[[[[[[[[["x"]]]]]]]]]]]}}', "[" * 100_000,
-    '{"a":' * 100_000, '{"method": "POST", "path": "/v1/customers", "params": ' + '{"a":' * 50_000 + "1" + "}" * 50_000 + "}",
-    '{"method": "POST", "path": "/v1/customers", "params": {"name": "' + "x" * 3_000_000 + '"}}',
-    '{"method": "POST", "path": "/v1/customers", "params": {"n": ' + "9" * 5_000 + "}}",
-    '{"method": "POST", "path": "/v1/customers", "params": {' + ",".join(f'"a{n}": 1' for n in range(20_000)) + "}}",
-    '{"method": "POST", "path": "http://[::1", "params": {}}', '{"method": "POST", "path": "//x/v1/customers"}',
-    '{"method": "GET", "path": "/v1/customers?created[gte]=1", "params": {"limit": 100}}',
+    "", "   ", "nonsense", "[]", "1", "null", '"text"', "{}", '{"method": "POST"}', "\ufeff{}", "[" * 100_000,
+    '{"a":' * 100_000, '{"method": null, "path": null}', '{"method": "G\\u0000T", "path": "/v1/\\ud800"}',
+    '{"path": "/v1/customers", "path": "/x"}', '{"method": "POST", "path": "http://[::1", "params": {}}',
+    '{"method": "POST", "path": "//x/v1/customers"}', '{"method": "GET", "path": "", "params": {"": ""}}',
+    got('"params": []'), got('"params": 7'), got('"params": "a=b"'), got('"headers": []'), got('"headers": {"a": 1}'),
+    got('"idempotency_key": 7'), got('"params": {"created[gte]": 1, "limit": 100, "limit": 1}'),
+    posted('{"name": "\\ud800"}'), posted('{"a": NaN, "b": Infinity, "c": 1e999, "d": -0.0}'),
+    posted('{"a": [[[[[[[[[[["x"]]]]]]]]]]]}'), posted('{"a":' * 50_000 + "1" + "}" * 50_000),
+    posted(f'{{"name": "{"x" * 3_000_000}"}}'), posted(f'{{"n": {"9" * 5_000}}}'),
+    posted("{" + ",".join(f'"a{n}": 1' for n in range(20_000)) + "}"),
 ]  # fmt: skip
 
 
