@@ -20,7 +20,14 @@ _GATEWAY = (
     ("billing.stripe_gateway.transport", "candidate"),
     ("billing.stripe_gateway.transport", "GuardedAdapter.send"),
     ("billing.stripe_gateway.transport", "_differs"),
-    ("billing.expectations", ""),
+    ("billing.expectations", "ledger_items"),
+    ("billing.expectations", "create_customer"),
+    ("billing.expectations", "update_customer"),
+    ("billing.expectations", "retrieve_customer"),
+    ("billing.expectations", "list_"),
+    ("billing.expectations", "create_invoice"),
+    ("billing.expectations", "on_invoice"),
+    ("billing.expectations", "_"),
     ("billing.stripe_connection", ""),
 )
 # The call sites, where what they hand on is changed.

@@ -105,7 +105,7 @@ def _of_a_pair(node: ast.Tuple) -> Iterator[tuple[str, Callable[[ast.AST], None]
 
 def _of_a_call(node: ast.Call) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg and not isinstance(keyword.value, ast.Constant):
+        if keyword.arg not in {None, "actor", "now", "clock"} and not isinstance(keyword.value, ast.Constant):
             shown = f"{_words(node.func)}({keyword.arg}=...)"
             yield f"{shown} is None", _set_keyword(index, ast.Constant(value=None))
     name = node.func.id if isinstance(node.func, ast.Name) else ""
@@ -114,7 +114,13 @@ def _of_a_call(node: ast.Call) -> Iterator[tuple[str, Callable[[ast.AST], None]]
             f"{name} plus one",
             _set("args", [ast.BinOp(left=node.args[0], op=ast.Add(), right=ast.Constant(value=1))]),
         )
-    if name in {"StripeId", "str"} and node.args:
+    # Where a next page begins is read from Stripe's own list, of more than a hundred objects: the flow is shorter.
+    if (
+        name in {"StripeId", "str"}
+        and node.args
+        and "[-1]" not in ast.unparse(node)
+        and "after" not in ast.unparse(node)
+    ):
         yield f"{name} of a leak", _set("args", [ast.Constant(value="cus_Qzxwykfaaaaa")])
     if name == "OwnId" and node.args:
         yield (

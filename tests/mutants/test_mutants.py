@@ -1,6 +1,7 @@
 """Mutants of what stands between the ledger and Stripe are blocked or noticed; CI takes a sample, `-m full` all."""
 
 import os
+import re
 from random import Random
 
 import pytest
@@ -10,6 +11,10 @@ from tests.mutants.operators import Mutant, path_of
 from tests.mutants.run import judge_all, summary
 
 SAMPLE = 30
+# Mutants that change nothing that could be seen, each with the reason; names without the line.
+EQUIVALENT = {
+    "stripe_gateway.policy: metadata[kind] takes any text": "another rule lets only a kind with its own text pass",
+}
 SEED = int(os.environ.get("MUTANT_SEED", Random().randrange(10**6)))
 JOBS = int(os.environ.get("MUTANT_JOBS", "2"))
 
@@ -31,14 +36,14 @@ def test_there_are_as_many_as_it_says_and_each_changes_something():
 
 
 def test_a_sample_of_the_mutants_is_caught():
-    mutants = [mutant for mutant in catalogue() if mutant.name not in EQUIVALENT]
+    mutants = [mutant for mutant in catalogue() if not is_equivalent(mutant)]
     assert judged(Random(SEED).sample(mutants, SAMPLE)) == [], f"MUTANT_SEED={SEED}"
 
 
 @pytest.mark.full
 def test_every_mutant_is_caught():
-    assert judged([mutant for mutant in catalogue() if mutant.name not in EQUIVALENT]) == []
+    assert judged([mutant for mutant in catalogue() if not is_equivalent(mutant)]) == []
 
 
-EQUIVALENT: dict[str, str] = {}
-"""Mutants that change nothing that could be seen, each with the reason."""
+def is_equivalent(mutant: Mutant) -> bool:
+    return re.sub(r":[0-9]+ ", ": ", mutant.name) in EQUIVALENT

@@ -51,6 +51,17 @@ def test_every_variable_must_be_covered_and_equal_and_nothing_may_be_left_over(o
     assert _judge(w, dataclasses.replace(good, values=more)) is R.EXPECTED_PARAMETER_ABSENT
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.operation)
+def test_the_policy_knows_no_name_that_the_encoder_does_not_send(rule):
+    sent = {
+        name
+        for one in SAMPLES
+        if one.expectation.operation is rule.operation
+        for name, _ in one.request.encode().params
+    }
+    assert sent <= set(rule.parameters) <= sent | {"starting_after"}
+
+
 @pytest.mark.parametrize("one", SAMPLES, ids=lambda s: s.name)
 def test_an_expectation_of_another_operation_does_not_count(one):
     for operation in set(Operation) - {one.expectation.operation}:
