@@ -67,7 +67,7 @@ def receive(envelope: EventEnvelope, *, now: datetime) -> None:
     ring_after_commit(Bell.STRIPE_EVENTS)
 
 
-def _row(envelope: EventEnvelope, now: datetime) -> list[object]:
+def _row(envelope: EventEnvelope, now: datetime) -> list[str | bool | datetime | None]:
     created = datetime.fromtimestamp(envelope.created, UTC)
     adapt = connection.ops.adapt_datetimefield_value
     return [
