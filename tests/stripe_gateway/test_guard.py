@@ -142,6 +142,7 @@ def test_values_that_contradict_each_other_are_refused_whatever_the_ledger_says(
         {"description": "Account setup"},
         {"metadata[kind]": "one_off"},
         {"collection_method": "charge_automatically"},
+        {"description": "Additional services", "metadata[kind]": "one_off"},  # and still a month
     ):
         params = {**base, **change}
         values = {name: params[name] for name in one.values}
