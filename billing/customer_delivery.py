@@ -45,7 +45,7 @@ def deliver_customer(message: OutboxMessage, clock: Clock, *, actor: str) -> Non
 def _overtaken(message: OutboxMessage, clock: Clock, *, actor: str) -> None:
     """The mailbox or the profile changed since: take the customer a lost try has made, else let a new message ask."""
     step = OutboxStep.objects.filter(message=message, first_sent_at__isnull=False).first()
-    found = (step.stripe_object_id or _look(message, step)) if step else None
+    found = (step.object_id or _look(message, step)) if step else None
     if not found:
         raise Superseded("what Stripe may know of the office changed before it was sent")
     _remember(message, found, clock, actor=actor)

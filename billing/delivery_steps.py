@@ -125,7 +125,7 @@ def perform(message: OutboxMessage, write: Write, clock: Clock) -> Performed:
     """
     step = _step(message, write)
     if step.done_at is not None:
-        return Performed(step.stripe_object_id)
+        return Performed(step.object_id)
     if step.first_sent_at is not None:
         found = write.look(step)
         if found is not None:
@@ -155,7 +155,7 @@ def _send(message: OutboxMessage, write: Write, step: OutboxStep) -> object:
     except (StripeUnavailable, StripeRefused) as failure:
         # A refusal is kept under the key like a server error; a 409 or 429 is not.
         if isinstance(failure, StripeRefused) or (failure.http_status or 0) >= 500:
-            OutboxStep.objects.filter(pk=step.pk).update(answered_with_error=True)
+            OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True).update(answered_with_error=True)
         raise
 
 
@@ -178,6 +178,7 @@ def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime)
 
 def _finish(message: OutboxMessage, step: OutboxStep, object_id: str, now: datetime) -> str:
     hold(message, now)
-    OutboxStep.objects.filter(pk=step.pk).update(stripe_object_id=object_id, done_at=now)
+    column = "customer_id" if object_id.startswith("cus_") else "stripe_object_id"
+    OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True).update(**{column: object_id, "done_at": now})
     reach(FailPoint.DELIVERY_STEP_DONE)
     return object_id

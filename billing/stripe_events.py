@@ -15,6 +15,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from billing.customers import CUSTOMER_CONTEXT
 from billing.fail_points import FailPoint, reach
 from billing.incidents import record_incident
 from billing.invoice_pull import pull_invoice
@@ -25,6 +26,7 @@ from billing.stripe_gateway.refusal import OutboundRefused
 from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
 from billing.stripe_gateway.webhook import EventEnvelope
 from billing.wake_up import Bell, ring_after_commit
+from offices.encryption import blind_index
 from offices.locking import OfficeBusy
 
 logger = structlog.get_logger(__name__)
@@ -52,12 +54,12 @@ def receive(envelope: EventEnvelope, *, now: datetime) -> None:
     """
     table = connection.ops.quote_name(StripeEvent._meta.db_table)
     columns = (
-        "event_id, event_type, object_id, created, api_version, livemode, digest, received_at, status, attempts, "
-        "next_attempt_at, error_code"
+        "event_id, event_type, object_id, customer_id, customer_index, customer_index_key, created, api_version, "
+        "livemode, digest, received_at, status, attempts, next_attempt_at, error_code"
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s, '') "  # noqa: S608
+            f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * 12)}, 0, %s, '') "  # noqa: S608
             f"ON CONFLICT (event_id) DO UPDATE SET conflict_at = excluded.received_at "
             f"WHERE {table}.digest <> excluded.digest",
             _row(envelope, now),
@@ -71,7 +73,7 @@ def _row(envelope: EventEnvelope, now: datetime) -> list[str | bool | datetime |
     return [
         envelope.event_id,
         envelope.type,
-        envelope.object_id or "",
+        *_object(envelope.object_id or ""),
         adapt(created),
         envelope.api_version or "",
         envelope.livemode,
@@ -80,6 +82,15 @@ def _row(envelope: EventEnvelope, now: datetime) -> list[str | bool | datetime |
         EventStatus.PENDING,
         adapt(now),
     ]
+
+
+def _object(object_id: str) -> tuple[str, str | None, str | None, str | None]:
+    """Return the object's id as it is kept; a customer's encrypted, with the index that its office's account has."""
+    if not object_id.startswith("cus_"):
+        return object_id, None, None, None
+    index = blind_index(object_id, context=CUSTOMER_CONTEXT)
+    sealed = StripeEvent._meta.get_field("customer_id").get_prep_value(object_id)
+    return "", sealed, index.digest, index.key_id
 
 
 def process_due(*, clock: Callable[[], datetime]) -> EventSummary:
@@ -109,7 +120,7 @@ def _claim(now: datetime) -> list[StripeEvent]:
         due = _due(now).order_by("next_attempt_at", "event_id")
         if connection.features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True)
-        events = list(due[:BATCH])
+        events = list(due.defer("customer_id")[:BATCH])
         for event in events:
             event.attempts += 1
             event.next_attempt_at = now + min(FIRST_BACK_OFF * 2 ** min(event.attempts - 1, 20), LONGEST_BACK_OFF)

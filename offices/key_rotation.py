@@ -14,7 +14,6 @@ from django.db.models import ExpressionWrapper, F, Model, Q, QuerySet, TextField
 
 from offices.encryption import FORMAT, BlindIndex, CiphertextUnreadable, EncryptedTextField, blind_index, field_keys
 from offices.locking import LOCK_TIMEOUT
-from offices.models import OfficeStripeAccount
 
 _BATCH = 500  # rows in one transaction: their locks are held for some 0.2 s
 _STORED = "stored_"
@@ -102,20 +101,24 @@ def index_column(
     return Column(model, digest, reads, behind, rewrite)
 
 
-def account_indexes() -> list[Column]:
-    """Return the blind indexes of an office's ids at Stripe."""
-    return [_account_index("customer"), _account_index("subscription")]
+def blind_index_columns() -> list[Column]:
+    """Return every blind index that a model names in BLIND_INDEXES, with the encrypted field that it is made from."""
+    return [
+        _blind_index_of(model, digest, source, context)
+        for model in apps.get_models()
+        for digest, (source, context) in getattr(model, "BLIND_INDEXES", {}).items()
+    ]
 
 
-def _account_index(name: str) -> Column:
-    source, context = f"{name}_id", f"{OfficeStripeAccount._meta.label_lower}.{name}_id"
+def _blind_index_of(model: type[Model], digest: str, source: str, context: str) -> Column:
+    stored = f"{model._meta.label_lower}.{source}"
 
     def index(row: Row) -> BlindIndex:
         if row[source] is None:
             raise CiphertextUnreadable("an index without its value")
-        return blind_index(field_keys().decrypt(row[source], context=context), context=context)
+        return blind_index(field_keys().decrypt(row[source], context=stored), context=context)
 
-    return index_column(OfficeStripeAccount, f"{name}_index", reads=(source,), index=index)
+    return index_column(model, digest, reads=(source,), index=index)
 
 
 def rotate(columns: Sequence[Column], *, dry_run: bool, progress: Progress) -> Rotation:

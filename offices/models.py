@@ -6,7 +6,10 @@ whole cycle (decisions.md 2). The current value is the latest row; the past is n
 
 import secrets
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import ClassVar
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -191,6 +194,14 @@ class PriceOverride(models.Model):
 
 class OfficeStripeAccount(models.Model):
     """The office at Stripe: a row apart, so that lists of offices never decrypt (performance.md, "Reads")."""
+
+    # For key rotation: index -> what it is made from, and its context.
+    BLIND_INDEXES: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType(
+        {
+            "customer_index": ("customer_id", "offices.officestripeaccount.customer_id"),
+            "subscription_index": ("subscription_id", "offices.officestripeaccount.subscription_id"),
+        }
+    )
 
     office = models.OneToOneField(Office, on_delete=models.PROTECT, primary_key=True, related_name="stripe_account")
     customer_id = EncryptedTextField()

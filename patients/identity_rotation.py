@@ -14,7 +14,7 @@ from offices.key_rotation import (
     Progress,
     Rotation,
     Row,
-    account_indexes,
+    blind_index_columns,
     encrypted_column,
     encrypted_columns,
     index_column,
@@ -47,7 +47,7 @@ def all_columns() -> list[Column]:
     return [
         *encrypted_columns(),
         encrypted_column(PatientIdentity, "data_key"),
-        *account_indexes(),
+        *blind_index_columns(),
         index_column(
             PatientIdentity,
             "external_id_index",

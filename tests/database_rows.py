@@ -107,6 +107,11 @@ class Rows:
         return self.invoice_message.steps.create(position=0, operation="create_invoice")
 
     @cached_property
+    def done_step(self) -> Any:
+        values = {"operation": "create_customer", "first_sent_at": NOW, "done_at": NOW}
+        return self.customer_message.steps.create(position=0, customer_id="cus_1", **values)
+
+    @cached_property
     def request(self) -> Any:
         values = {"operation": "x", "method": "GET", "path": "/v1/x", "digest": "", "policy_version": "1"}
         return self.invoice_message.requests.create(sent_at=NOW, **values)

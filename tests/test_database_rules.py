@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import CheckConstraint, UniqueConstraint
 
 from audit.models import StreamHead
-from billing.models import BillingCycle, Invoice, LineItem, OutboxMessage
+from billing.models import BillingCycle, Invoice, LineItem, OutboundRequest, OutboxMessage, OutboxStep
 from offices.models import Plan
 from patients.identity_tokens import PatientToken
 from patients.models import Patient
@@ -206,6 +206,7 @@ TRIGGERS = {
         *(f"line_item_frozen_{event}" for event in ("insert", "update", "delete", "truncate")),
         "month_locked_cycle",
         "month_close_frozen",
+        *(f"{kept}_kept_truncate" for kept in ("outbox_message", "outbox_step", "outbound_request")),
     },
     "sqlite": {
         *(f"{rule}_{event}" for rule in APPEND_ONLY for event in ("update", "delete")),
@@ -223,6 +224,7 @@ ON_BOTH = {
     "month_locked_invoice", "month_locked_cancel",
     "dropped_line_frozen", "correction_kept", "dropped_line_kept", "credit_note_kept", "refund_kept", "dispute_kept",
     "invoice_kept_after_close", "billing_cycle_kept_after_close", "outbox_message_kept", "outbound_request_kept",
+    "outbox_step_kept", "outbound_request_frozen", "outbox_step_frozen_when_done",
 }  # fmt: skip
 
 
@@ -355,9 +357,84 @@ def test_what_waits_for_stripe_is_frozen(rows, column):
     refuses("outbox_payload_frozen", lambda: change(rows.invoice_message, **{column: value}))
 
 
+REQUEST = {
+    "id": lambda r: 10**9, "message_id": lambda r: r.customer_message.pk, "sent_at": lambda r: NOW + HOUR,
+    "operation": lambda r: "y", "method": lambda r: "POST", "digest": lambda r: "0" * 64,
+    "idempotency_key": lambda r: uuid.uuid4(), "policy_version": lambda r: "9", "status": lambda r: 200,
+    "error_code": lambda r: "y", "replayed": lambda r: True,
+}  # fmt: skip
+STEP = {
+    "id": lambda r: 10**9, "message_id": lambda r: r.invoice_message.pk, "position": lambda r: 7,
+    "operation": lambda r: "y", "idempotency_key": lambda r: uuid.uuid4(), "key_version": lambda r: 9,
+    "first_sent_at": lambda r: NOW + HOUR, "done_at": lambda r: None, "answered_with_error": lambda r: True,
+    "stripe_object_id": lambda r: "in_2",
+}  # fmt: skip
+SEALED = {"request": ("path", "query", "body"), "done_step": ("customer_id",)}
+FROZEN_BY = {"request": "outbound_request_frozen", "done_step": "outbox_step_frozen_when_done"}
+
+
+@pytest.mark.parametrize("column", REQUEST)
+def test_a_request_that_left_stays_as_it_was_written_down(rows, column):
+    value = REQUEST[column](rows)
+    refuses("outbound_request_frozen", lambda: change(rows.request, **{column: value}))
+
+
+@pytest.mark.parametrize("column", STEP)
+def test_a_step_that_is_done_stays_as_it_was(rows, column):
+    value = STEP[column](rows)
+    refuses("outbox_step_frozen_when_done", lambda: change(rows.done_step, **{column: value}))
+
+
+def test_the_tests_above_name_every_column_that_is_not_sealed():
+    for columns, row, model in ((REQUEST, "request", OutboundRequest), (STEP, "done_step", OutboxStep)):
+        assert set(columns) | set(SEALED[row]) == {field.attname for field in model._meta.concrete_fields}
+
+
+@pytest.mark.parametrize(("row", "column"), [(row, column) for row, columns in SEALED.items() for column in columns])
+def test_what_is_sealed_changes_to_another_key_and_to_nothing_else(rows, settings, row, column):
+    kept, rule = getattr(rows, row), FROZEN_BY[row]
+    table, clear = kept._meta.db_table, getattr(kept, column)
+    update = f'UPDATE {table} SET "{column}" = %s WHERE id = %s'
+    refuses(rule, lambda: change(kept, **{column: "anything else"}))
+    refuses(rule, lambda: execute(update, "anything else", kept.pk))
+    refuses(rule, lambda: execute(update, "", kept.pk))
+    if kept._meta.get_field(column).null:
+        refuses(rule, lambda: execute(update, None, kept.pk))
+    settings.FIELD_ENCRYPTION_KEYS = ["a-new-field-key-of-enough-length-0123456789", *settings.FIELD_ENCRYPTION_KEYS]
+    change(kept, **{column: clear})
+    kept.refresh_from_db()
+    assert getattr(kept, column) == clear
+
+
+def test_a_step_that_made_no_customer_gets_none_when_it_is_done(rows):
+    change(rows.step, stripe_object_id="in_1", done_at=NOW)
+    refuses("outbox_step_frozen_when_done", lambda: change(rows.step, customer_id="cus_1"))
+
+
+def test_a_step_that_is_not_done_goes_on(rows):
+    change(rows.step, first_sent_at=NOW, idempotency_key=uuid.uuid4(), key_version=2, answered_with_error=True)
+    change(rows.step, stripe_object_id="in_1", done_at=NOW)
+
+
+@pytest.mark.postgresql
+def test_evidence_is_kept_from_truncation_and_from_whoever_switches_triggers_off(rows):
+    assert rows.request
+    assert rows.done_step
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    execute("SET LOCAL session_replication_role = replica")
+    for table in ("billing_outboundrequest", "billing_outboxstep", "billing_outboxmessage"):
+        refuses("_kept", lambda table=table: execute(f"TRUNCATE {table} CASCADE"))
+        refuses("_kept", lambda table=table: execute(f"DELETE FROM {table}"))
+    refuses("outbound_request_frozen", lambda: execute("UPDATE billing_outboundrequest SET status = 200"))
+    refuses("outbox_step_frozen_when_done", lambda: execute("UPDATE billing_outboxstep SET key_version = 9"))
+    refuses("outbox_payload_frozen", lambda: execute("UPDATE billing_outboxmessage SET payload = ''"))
+
+
 @pytest.mark.parametrize(
     ("rule", "row"),
     [
+        ("outbox_step_kept", "step"),
+        ("outbox_step_kept", "done_step"),
         ("invoice_kept_after_close", "closed"),
         ("billing_cycle_kept_after_close", "closed_cycle"),
         ("outbox_message_kept", "invoice_message"),

@@ -26,12 +26,13 @@ class StripeEventPage(BillingPage):
     list_display = [*EVENT_COLUMNS[:2], stripe_id("object_id", title="object"), EVENT_COLUMNS[2], *EVENT_COLUMNS[4:]]
     list_filter = ["status", "livemode", ("conflict_at", EmptyFieldListFilter)]
     ordering = ["-received_at", "pk"]
-    finds = Exactly(ids=[], texts=["pk", "object_id"])
+    finds = Exactly(ids=[], texts=["pk", "object_id"], customer="customer_index")
     search_help_text = "evt_… or the object's id (exact)"
     details = [
         text("event_id", title="event"),
         EVENT_COLUMNS[1],
         text("object_id", title="object"),
+        text("customer_id", title="customer"),
         *EVENT_COLUMNS[2:],
         text("attempts"),
         when("next_attempt_at", title="next attempt"),

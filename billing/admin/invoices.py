@@ -15,7 +15,7 @@ from billing.admin.events import EVENT_COLUMNS
 from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.money_back import money_back_of
-from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS
+from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS, REQUEST_TEXTS
 from billing.admin.pages import CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.admin.reconciliation import DISCREPANCY_COLUMNS
@@ -155,6 +155,6 @@ def _lines(invoice: Invoice) -> RelatedTable:
 
 
 def _requests(invoice: Invoice) -> RelatedTable:
-    requests = OutboundRequest.objects.filter(message__invoice=invoice).order_by("pk")
+    requests = OutboundRequest.objects.filter(message__invoice=invoice).defer(*REQUEST_TEXTS).order_by("pk")
     address = list_of("billing_outboundrequest", message__invoice__id__exact=invoice.pk)
     return related("Requests that left", REQUEST_COLUMNS, requests, more=address)

@@ -33,11 +33,11 @@ REQUEST_COLUMNS: list[Column] = [
     when("sent_at"),
     text("operation"),
     text("method"),
-    code("path"),
     text("status", title="answer"),
     text("error_code", title="error"),
     yes("replayed", colour="info"),
 ]
+REQUEST_TEXTS = ("path", "query", "body")  # encrypted: read on the page of the one request only
 STEP_COLUMNS: list[Column] = [
     text("position", title="step"),
     text("operation"),
@@ -87,9 +87,9 @@ class OutboxMessagePage(ExportingPage):
     def related_tables(self, request: HttpRequest, obj: OutboxMessage) -> Iterable[RelatedTable]:
         """Show how far the delivery came, and what left."""
         if may_view(request, OutboxStep):
-            yield related("Steps", STEP_COLUMNS, obj.steps.order_by("position"))
+            yield related("Steps", STEP_COLUMNS, obj.steps.defer("customer_id").order_by("position"))
         if may_view(request, OutboundRequest):
-            yield related("Requests that left", REQUEST_COLUMNS, obj.requests.order_by("pk"))
+            yield related("Requests that left", REQUEST_COLUMNS, obj.requests.defer(*REQUEST_TEXTS).order_by("pk"))
 
 
 @admin.register(OutboxStep)
@@ -103,6 +103,7 @@ class OutboxStepPage(BillingPage):
     details = [
         _MESSAGE,
         *STEP_COLUMNS,
+        text("customer_id", title="customer"),
         text("idempotency_key"),
         text("key_version"),
         yes("answered_with_error", colour="warning"),
@@ -122,6 +123,7 @@ class OutboundRequestPage(BillingPage):
         when("sent_at"),
         _MESSAGE,
         *REQUEST_COLUMNS[2:],
+        code("path"),
         code("query"),
         code("body"),
         code("digest"),

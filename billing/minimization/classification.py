@@ -87,7 +87,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         " lease_expires_at error_code created_at done_at",
     },
     "billing.OutboxStep": {
-        _SAFE: "operation idempotency_key stripe_object_id",
+        _SAFE: "operation idempotency_key stripe_object_id customer_id",
         _INTERNAL: "id message position key_version first_sent_at done_at answered_with_error",
     },
     "billing.OutboundRequest": {
@@ -165,9 +165,9 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id office code incident_id parked_at unparked_at unparked_by unpark_reason",
     },
     "billing.StripeEvent": {
-        _SAFE: "event_id object_id",
-        _INTERNAL: "event_type created api_version livemode digest conflict_at received_at status attempts"
-        " next_attempt_at processed_at error_code",
+        _SAFE: "event_id object_id customer_id",
+        _INTERNAL: "event_type customer_index customer_index_key created api_version livemode digest conflict_at"
+        " received_at status attempts next_attempt_at processed_at error_code",
     },
 }  # fmt: skip
 

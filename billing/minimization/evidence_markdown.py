@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from billing.minimization.evidence_report import EvidenceReport
 
 ATTENTION = {
+    "evidence_altered": "A request that left is not as it was written down: somebody changed the evidence.",
     "description_not_in_catalogue": "A text left that is not in the catalogue. Look into it at once.",
     "profile_value_not_approved": "A name or an e-mail left that nobody approved for that office. Look into it.",
     "canary_not_blocked": "The synthetic leak was not blocked at least once.",
@@ -51,6 +52,7 @@ def _texts(report: EvidenceReport) -> list[str]:
         "",
         *(f"- {text}" for text in report.descriptions_sent),
         f"- texts that are not in the catalogue: {report.descriptions_not_in_catalogue}",
+        f"- requests whose evidence was changed since: {report.altered}",
         "",
         f"Opaque office names: {profiles.opaque_names:,}. The vendor's own mailbox, for offices: "
         f"{profiles.vendor_mailbox:,}. Values that nobody approved: {profiles.not_approved}.",

@@ -1,17 +1,12 @@
 """Which names and e-mail addresses of offices ever left, and who approved each of them."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from urllib.parse import parse_qsl
 
-from billing.models import OfficeProfile, OutboundRequest
-from billing.stripe_gateway.operation import Operation
+from billing.minimization.egress_evidence import PROFILE_FIELDS
+from billing.models import OfficeProfile
 from offices.models import Office
-
-_CARRIERS = (Operation.CREATE_CUSTOMER, Operation.UPDATE_CUSTOMER)
-_FIELDS = ("name", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +33,14 @@ class ProfileEvidence:
     not_approved: int
 
 
-def profile_evidence(until: datetime, *, fallback_email: str) -> ProfileEvidence:
-    """Compare each name and e-mail that left before `until` with what that office may be called."""
+def profile_evidence(sent: Iterable[tuple[str, str, str]], *, fallback_email: str) -> ProfileEvidence:
+    """Compare each (office, field, value) that left with what that office may be called."""
     references, opaque, approvals = {}, {}, _approvals()
     for office in Office.objects.only("reference", "opaque_name").iterator():
         references[str(office.pk)], opaque[str(office.pk)] = office.reference, office.opaque_name
     counts: dict[str, int] = defaultdict(int)
     approved = []
-    for office_id, name, value in sorted(_values_sent(until)):
+    for office_id, name, value in sorted(sent):
         approval = approvals.get((office_id, name, value))
         if name == "name" and value == opaque.get(office_id):
             counts["opaque"] += 1
@@ -63,19 +58,6 @@ def _approvals() -> dict[tuple[str, str, str], OfficeProfile]:
     """Every approval there ever was, the first one of each value."""
     found: dict[tuple[str, str, str], OfficeProfile] = {}
     for profile in OfficeProfile.objects.order_by("approved_at", "pk").iterator():
-        for name in _FIELDS:
+        for name in PROFILE_FIELDS:
             found.setdefault((str(profile.office_id), name, getattr(profile, name)), profile)
     return found
-
-
-def _values_sent(until: datetime) -> set[tuple[str, str, str]]:
-    rows: Any = OutboundRequest.objects.filter(sent_at__lt=until, operation__in=_CARRIERS).values_list(
-        "body", "message__office_id"
-    )
-    values = set()
-    for body, message_office in rows.iterator():
-        form = dict(parse_qsl(body, keep_blank_values=True))
-        # What the form says of itself, for a new customer; the message for one that changes.
-        office_id = form.get("metadata[office_id]") or str(message_office)
-        values |= {(office_id, name, form[name]) for name in _FIELDS if name in form}
-    return values

@@ -8,15 +8,15 @@ A text that is not in the catalogue is counted and never quoted: it could be wha
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.db.models import F, OuterRef, Subquery
 
 from audit.models import AuditEntry
+from billing.minimization.egress_evidence import egress_evidence
 from billing.minimization.evidence_profiles import ProfileEvidence, profile_evidence
 from billing.models import CanaryRun, Incident, OutboundRequest
 from billing.stripe_gateway.outbound_values import CATALOGUE
@@ -84,6 +84,7 @@ class EvidenceReport:
     current_policy_version: str
     descriptions_sent: list[str]
     descriptions_not_in_catalogue: int
+    altered: int
     profiles: ProfileEvidence
     incidents: list[IncidentEvidence]
     canary: CanaryEvidence
@@ -99,7 +100,7 @@ def evidence_report(month: str, *, now: datetime) -> EvidenceReport:
     incidents = list(Incident.objects.filter(at__gte=start, at__lt=until).order_by("at", "pk"))
     blocked = Counter(each.reason for each in incidents if each.call_site != "canary")
     operations = Counter(sent.values_list("operation", flat=True).iterator())
-    known, unknown = _descriptions(until)
+    egress = egress_evidence(until)
     report = EvidenceReport(
         month=month,
         complete=now >= end,
@@ -108,9 +109,10 @@ def evidence_report(month: str, *, now: datetime) -> EvidenceReport:
         blocked_by_reason=dict(sorted(blocked.items())),
         policy_versions=sorted(set(sent.values_list("policy_version", flat=True).distinct())),
         current_policy_version=POLICY_VERSION,
-        descriptions_sent=known,
-        descriptions_not_in_catalogue=unknown,
-        profiles=profile_evidence(until, fallback_email=settings.BILLING_FALLBACK_EMAIL),
+        descriptions_sent=sorted(egress.descriptions & CATALOGUE),
+        descriptions_not_in_catalogue=len(egress.descriptions - CATALOGUE),
+        altered=egress.altered,
+        profiles=profile_evidence(egress.profile_values, fallback_email=settings.BILLING_FALLBACK_EMAIL),
         incidents=[_incident(each) for each in incidents],
         canary=_canary(start, until),
         chain=_chain(until),
@@ -127,22 +129,6 @@ def _bounds(month: str, now: datetime) -> tuple[datetime, datetime]:
     if start >= now:
         raise MonthInvalid("the month has not begun")
     return start, datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
-
-
-def _descriptions(until: datetime) -> tuple[list[str], int]:
-    """Return the catalogue texts that ever left, and how many distinct other ones did."""
-    sent = {
-        value
-        for name, value in _values_sent(OutboundRequest.objects.filter(sent_at__lt=until).values_list("query", "body"))
-        if name.rpartition("[")[2].rstrip("]") == "description"
-    }
-    return sorted(sent & CATALOGUE), len(sent - CATALOGUE)
-
-
-def _values_sent(forms: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    for form in forms:
-        for text in form:
-            yield from parse_qsl(text, keep_blank_values=True)
 
 
 def _incident(row: Incident) -> IncidentEvidence:
@@ -194,6 +180,8 @@ def _chain(until: datetime) -> ChainEvidence:
 
 
 def _attention(report: EvidenceReport) -> Iterator[str]:
+    if report.altered:
+        yield "evidence_altered"
     if report.descriptions_not_in_catalogue:
         yield "description_not_in_catalogue"
     if report.profiles.not_approved:

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from django.conf import settings
 
-from billing.minimization.scan_ledger import expectation_of
+from billing.minimization.scan_ledger import expectation_as_it_left, expectation_of
 from billing.stripe_gateway.client import API_VERSION, USER_AGENT
+from billing.stripe_gateway.evidence import request_digest
 from billing.stripe_gateway.guard import Guard
 from billing.stripe_gateway.refusal import Refusal
 from billing.stripe_gateway.wire import encode_form
@@ -77,11 +78,17 @@ def judge(candidate: object, guard: Guard) -> Verdict:
     parsed = guard.parse(method, url, headers, body)
     if isinstance(parsed, Refusal):
         return Verdict(allowed=False, reason=parsed.reason)
-    expectation = expectation_of(parsed)
-    if expectation is None:
-        return Verdict(allowed=False, reason=ScanReason.NOT_OURS)
-    refusal = guard.judge(method, url, headers, body, expectation)
-    return Verdict(allowed=refusal is None, reason=refusal.reason if refusal else ScanReason.ALLOWED)
+    expected = [expectation_of(parsed), expectation_as_it_left(parsed, _digest(method, url, body))]
+    refusals = [guard.judge(method, url, headers, body, each) for each in expected if each is not None]
+    if None in refusals:
+        return Verdict(allowed=True, reason=ScanReason.ALLOWED)
+    first = next(iter(refusals), None)
+    return Verdict(allowed=False, reason=first.reason if first else ScanReason.NOT_OURS)
+
+
+def _digest(method: str, url: str, body: bytes) -> str:
+    path, _, query = url.removeprefix(settings.STRIPE_API_BASE).partition("?")
+    return request_digest(method, path, query, body.decode("ascii"))
 
 
 def _encoded(candidate: object, guard: Guard) -> tuple[str, str, dict[str, str], bytes]:
@@ -91,16 +98,20 @@ def _encoded(candidate: object, guard: Guard) -> tuple[str, str, dict[str, str],
     method, path = candidate.get("method"), candidate.get("path")
     if not isinstance(method, str) or not isinstance(path, str):
         raise _Malformed
-    form = encode_form(_pairs(candidate.get("params") or {}))
+    form = _form(candidate.get("params") or {})
     has_body = method.upper() in _METHODS_WITH_BODY
     url = path if "://" in path else settings.STRIPE_API_BASE + path
     if form and not has_body:
         url += ("&" if "?" in url else "?") + form
-    try:
-        body = form.encode() if has_body else b""
-    except UnicodeEncodeError:
-        raise _Malformed from None
+    body = form.encode() if has_body else b""
     return method, url, _headers(candidate, method, body, guard), body
+
+
+def _form(params: object) -> str:
+    try:
+        return encode_form(_pairs(params))
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, no request can hold it
+        raise _Malformed from None
 
 
 def _headers(candidate: Mapping[str, object], method: str, body: bytes, guard: Guard) -> dict[str, str]:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing import expectations
-from billing.customers import ALL_CUSTOMERS_SINCE, CUSTOMER_CONTEXT, first_tries_looked_from
+from billing.customers import ALL_CUSTOMERS_SINCE, first_tries_looked_from, office_of_customer
 from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
-from offices.encryption import blind_indexes
 from offices.models import Office, OfficeStripeAccount
 
 Variables = Mapping[str, str]
@@ -27,16 +26,37 @@ def expectation_of(parsed: ParsedRequest) -> Expectation | None:
     expected = _LEDGER[operation](parsed.variables)
     if expected is None or parsed.rule.method == "GET":
         return expected
-    stored = _is_stored_key(operation, parsed.idempotency_key)
-    return replace(expected, idempotency_key=parsed.idempotency_key if stored else None)
+    ours = _keys_of(operation, parsed.variables)
+    return replace(expected, idempotency_key=parsed.idempotency_key if parsed.idempotency_key in ours else None)
 
 
-def _is_stored_key(operation: Operation, key: str | None) -> bool:
-    """Say whether we stored this random key for such a write: a key is a place where 122 bits could hide."""
-    if key is None:
-        return False
-    stored = OutboxStep.objects.filter(operation=operation, idempotency_key=key)
-    return stored.exists() or OutboundRequest.objects.filter(operation=operation, idempotency_key=key).exists()
+def expectation_as_it_left(parsed: ParsedRequest, digest: str) -> Expectation | None:
+    """Return the request itself as what is expected, when the evidence says that these very bytes have left before.
+
+    What was right when it left stays allowed (decisions.md 28), also when the profile was replaced since.
+    """
+    sent = OutboundRequest.objects.filter(
+        digest=digest, operation=parsed.rule.operation, idempotency_key=parsed.idempotency_key
+    )
+    if not sent.exists():
+        return None
+    return Expectation(parsed.rule.operation, parsed.variables, parsed.idempotency_key)
+
+
+def _keys_of(operation: Operation, variables: Variables) -> set[str]:
+    """Return the random keys that we stored for such a write on this very document; 122 bits could hide in another."""
+    if "metadata[invoice_id]" in variables:
+        message = Q(message__invoice=variables["metadata[invoice_id]"])
+    elif "metadata[office_id]" in variables:
+        message = Q(message__office=variables["metadata[office_id]"])
+    elif "{customer}" in variables:
+        message = Q(message__office=office_of_customer(variables["{customer}"]))
+    else:
+        invoice = variables.get("{invoice}") or variables["invoice"]
+        message = Q(message__invoice__stripe_invoice_id=invoice)
+    steps = OutboxStep.objects.filter(message, operation=operation)
+    left = OutboundRequest.objects.filter(message, operation=operation)  # also keys that were renewed since
+    return {str(key) for rows in (steps, left) for key in rows.values_list("idempotency_key", flat=True)}
 
 
 def _create_customer(variables: Variables) -> Expectation | None:
@@ -45,7 +65,7 @@ def _create_customer(variables: Variables) -> Expectation | None:
 
 
 def _update_customer(variables: Variables) -> Expectation | None:
-    office_id = _office_of_customer(variables["{customer}"])
+    office_id = office_of_customer(variables["{customer}"])
     if office_id is None:
         return None
     return expectations.update_customer(Office.objects.get(pk=office_id), variables["{customer}"])
@@ -78,18 +98,14 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
 
 
 def _list_lines(variables: Variables) -> Expectation | None:
-    known = _closed_invoices().filter(stripe_invoice_id=variables["{invoice}"]).exists()
-    after = variables.get("starting_after")
-    return expectations.list_invoice_lines(variables["{invoice}"], after) if known and _was_asked(after) else None
-
-
-def _was_asked(after: str | None) -> bool:
-    """A page that follows another one begins after an id that only Stripe knows: allowed when we have asked for it."""
-    return after is None or OutboundRequest.objects.filter(query__endswith=f"starting_after={after}").exists()
+    invoice, after = variables["{invoice}"], variables.get("starting_after")
+    known = _closed_invoices().filter(stripe_invoice_id=invoice).exists()
+    # A page that follows another begins after a line id that only Stripe knows: allowed once it has left.
+    return expectations.list_invoice_lines(invoice, None) if known and not after else None
 
 
 def _retrieve_customer(variables: Variables) -> Expectation | None:
-    known = _office_of_customer(variables["{customer}"]) is not None
+    known = office_of_customer(variables["{customer}"]) is not None
     return expectations.retrieve_customer(variables["{customer}"]) if known else None
 
 
@@ -103,7 +119,7 @@ def _pay_invoice(variables: Variables) -> Expectation | None:
 def _list_invoices(variables: Variables) -> Expectation | None:
     if "customer" not in variables:
         return invoices_of_a_window(variables)
-    office_id, after = _office_of_customer(variables["customer"]), variables.get("starting_after")
+    office_id, after = office_of_customer(variables["customer"]), variables.get("starting_after")
     if office_id is None:
         return None
     if after and not Invoice.objects.filter(office=office_id, stripe_invoice_id=after).exists():
@@ -115,12 +131,12 @@ def _list_customers(variables: Variables) -> Expectation | None:
     """A look for a lost customer begins at our own first try, a backfill at its one instant; others are not ours."""
     since, after = int(variables["created[gte]"]), variables.get("starting_after")
     if since == ALL_CUSTOMERS_SINCE:
-        return expectations.list_customers(since, after) if _was_asked(after) else None
+        return None if after else expectations.list_customers(since, None)  # later pages: once they have left
     earliest, latest = first_tries_looked_from(since)
     ours = OutboxStep.objects.filter(
         operation=Operation.CREATE_CUSTOMER, first_sent_at__gte=earliest, first_sent_at__lt=latest
     )
-    if not ours.exists() or (after and _office_of_customer(after) is None):
+    if not ours.exists() or (after and office_of_customer(after) is None):
         return None
     return expectations.list_customers(since, after)
 
@@ -132,11 +148,6 @@ def _closed_invoices() -> QuerySet[Invoice]:
 def _customer_of(office_id: UUID) -> str | None:
     account = OfficeStripeAccount.objects.filter(office=office_id).first()
     return str(account.customer_id) if account else None
-
-
-def _office_of_customer(customer_id: str) -> UUID | None:
-    digests = [index.digest for index in blind_indexes(customer_id, context=CUSTOMER_CONTEXT)]
-    return OfficeStripeAccount.objects.filter(customer_index__in=digests).values_list("office", flat=True).first()
 
 
 _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {

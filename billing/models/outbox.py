@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from billing.models.correction import Correction
 from billing.models.invoice import Invoice
+from offices.encryption import EncryptedTextField
 from offices.models import Office
 
 
@@ -114,7 +115,9 @@ class OutboxStep(models.Model):
     key_version = models.PositiveSmallIntegerField(default=1)
     first_sent_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
+    # What was made at Stripe; the id of a customer is the one that is kept encrypted (decisions.md 19).
     stripe_object_id = models.CharField(max_length=80, blank=True)
+    customer_id = EncryptedTextField(null=True, blank=True)
     # Stripe answered with a server error: the key's stored result would be that error for a day.
     answered_with_error = models.BooleanField(default=False)
 
@@ -127,17 +130,26 @@ class OutboxStep(models.Model):
     def __str__(self) -> str:
         return f"{self.operation} of {self.message_id}"
 
+    @property
+    def object_id(self) -> str:
+        """The id of what was made at Stripe; empty while that is not known."""
+        return self.customer_id or self.stripe_object_id
+
 
 class OutboundRequest(models.Model):
-    """Egress evidence: a request that left, as it was encoded (privacy.md, "The barrier" 3)."""
+    """Egress evidence: a request that left, as it was encoded (privacy.md, "The barrier" 3).
+
+    Encrypted at rest, because a customer id stands in most of them; the digest is over the clear text
+    (`stripe_gateway.evidence.request_digest`), so that what was changed by hand shows.
+    """
 
     message = models.ForeignKey(OutboxMessage, on_delete=models.PROTECT, null=True, blank=True, related_name="requests")
     sent_at = models.DateTimeField()
     operation = models.CharField(max_length=40)
     method = models.CharField(max_length=6)
-    path = models.CharField(max_length=300)
-    query = models.CharField(max_length=300, blank=True)
-    body = models.TextField(blank=True)
+    path = EncryptedTextField()
+    query = EncryptedTextField(blank=True)
+    body = EncryptedTextField(blank=True)
     digest = models.CharField(max_length=64)
     idempotency_key = models.UUIDField(null=True, blank=True)
     policy_version = models.CharField(max_length=10)
@@ -148,6 +160,8 @@ class OutboundRequest(models.Model):
 
     class Meta:
         permissions = [("take_evidence", "Can see and take the evidence report of a month")]
+        # "Has this very request left before?" is asked of each candidate of a scan.
+        indexes = [models.Index(fields=["digest"], name="outbound_request_by_digest")]
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.operation} {self.digest[:12]}"

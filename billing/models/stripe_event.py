@@ -1,7 +1,13 @@
 """The inbox: what Stripe told us, kept as ids, type and times only; never the body."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
+
+from offices.encryption import EncryptedTextField
+from offices.models import OfficeStripeAccount
 
 
 class EventStatus(models.TextChoices):
@@ -17,9 +23,18 @@ class EventStatus(models.TextChoices):
 class StripeEvent(models.Model):
     """A doorbell, not a letter: it says which object to fetch (architecture.md, "How the data flows")."""
 
+    # The index of the office's account, so that one value finds both.
+    BLIND_INDEXES: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "customer_index": OfficeStripeAccount.BLIND_INDEXES["customer_index"]
+    }
+
     event_id = models.CharField(max_length=80, primary_key=True)
     event_type = models.CharField(max_length=80)
-    object_id = models.CharField(max_length=80)
+    # Empty for a customer, whose id is kept encrypted and found by its blind index (decisions.md 19).
+    object_id = models.CharField(max_length=80, blank=True)
+    customer_id = EncryptedTextField(null=True, blank=True)
+    customer_index = models.CharField(max_length=64, null=True, blank=True)
+    customer_index_key = models.CharField(max_length=12, null=True, blank=True)
     created = models.DateTimeField()
     api_version = models.CharField(max_length=40)
     livemode = models.BooleanField()
@@ -47,6 +62,11 @@ class StripeEvent(models.Model):
             models.Index(fields=["object_id"], name="stripe_event_by_object"),
             models.Index(fields=["-received_at", "event_id"], name="stripe_event_by_receipt"),
             models.Index(fields=["status"], condition=Q(status=EventStatus.DEAD), name="stripe_event_dead"),
+            models.Index(
+                fields=["customer_index"],
+                condition=Q(customer_index__isnull=False),
+                name="stripe_event_by_customer",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -32,6 +32,12 @@ class SentRequest:
     replayed: bool
 
 
+def request_digest(method: str, path: str, query: str, body: str) -> str:
+    """Return sha256 over method, path with query, and body, separated by newlines, in hex."""
+    target = f"{path}?{query}" if query else path
+    return hashlib.sha256(f"{method}\n{target}\n{body}".encode()).hexdigest()
+
+
 def sent_request(
     operation: Operation, exchange: Exchange, *, idempotency_key: uuid.UUID | None, error_code: str | None
 ) -> SentRequest | None:
@@ -42,14 +48,13 @@ def sent_request(
     target = "/" + inspected.url.split("/", 3)[3]
     path, _, query = target.partition("?")
     body = inspected.body.decode("ascii")
-    digest = hashlib.sha256(f"{inspected.method}\n{target}\n{body}".encode()).hexdigest()
     return SentRequest(
         operation=operation,
         method=inspected.method,
         path=path,
         query=query,
         body=body,
-        sha256=digest,
+        sha256=request_digest(inspected.method, path, query, body),
         idempotency_key=idempotency_key,
         policy_version=POLICY_VERSION,
         status=exchange.status,

@@ -15,12 +15,16 @@ from billing.incidents import dispose_incident, record_canary_failure, record_in
 from billing.minimization.evidence_markdown import as_markdown
 from billing.minimization.evidence_report import MonthInvalid, evidence_report
 from billing.models import CanaryRun, OfficeProfile, OutboundRequest
+from billing.stripe_gateway.evidence import request_digest
 from billing.stripe_gateway.outbound_values import CATALOGUE
 from billing.stripe_gateway.policy import POLICY_VERSION
 from billing.stripe_gateway.refusal import Refusal, RefusalReason
+from offices.encryption import field_keys
+from patients.identity_rotation import rotate_field_keys
 from sandbox.stripe_standin import Fault
 from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, drain
 from tests.builders import ACTOR, make_office, utc
+from tests.tampering import execute, lift_rules
 
 MARKER = "Amelie Zweistein"
 APRIL = utc("2026-04-02")
@@ -44,7 +48,7 @@ def report(month="2026-03", now=APRIL):
 def sent(office_id=None, *, at=CLOSED_AT, operation="create_customer", body="", message=None, query=""):
     return OutboundRequest.objects.create(
         message=message, sent_at=at, operation=operation, method="POST", path="/v1/x", query=query, body=body,
-        digest="0" * 64, policy_version=POLICY_VERSION,
+        digest=request_digest("POST", "/v1/x", query, body), policy_version=POLICY_VERSION,
     )  # fmt: skip
 
 
@@ -59,6 +63,44 @@ def test_a_clean_month_counts_what_stripe_saw_and_needs_no_attention(march, stri
     assert (found.profiles.opaque_names, found.profiles.vendor_mailbox, found.profiles.not_approved) == (1, 1, 0)
     assert (found.policy_versions, found.current_policy_version) == ([POLICY_VERSION], POLICY_VERSION)
     assert found.complete
+
+
+def _sealed(text):
+    return field_keys().encrypt(text, context="billing.outboundrequest.body")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        _sealed,
+        lambda text: text,
+        lambda text: f"1:{'0' * 12}:{_sealed(text)[15:]}",
+        lambda text: field_keys().encrypt(text, context="billing.outboundrequest.query"),
+        lambda text: _sealed(text)[:-8],
+    ],
+    ids=["under our key", "in clear", "under no key of ours", "of another column", "cut"],
+)
+def test_evidence_that_somebody_changed_is_told_and_not_quoted(march, stored):
+    lift_rules("billing_outboundrequest")
+    changed = OutboundRequest.objects.filter(operation="create_invoice_item").first()
+    execute("UPDATE billing_outboundrequest SET body = %s WHERE id = %s", stored(f"description={MARKER}"), changed.pk)
+
+    found = report()
+    assert found.altered == 1
+    assert found.attention == ["evidence_altered"]
+    assert MARKER not in as_markdown(found) + repr(found)
+    assert "changed since: 1" in as_markdown(found)
+
+
+def test_rotated_evidence_still_proves_what_left(march, settings):
+    settings.FIELD_ENCRYPTION_KEYS = ["a-new-field-key-of-enough-length-0123456789", *settings.FIELD_ENCRYPTION_KEYS]
+    before = sorted(OutboundRequest.objects.values_list("path", "query", "body", "digest"))
+    rotation = rotate_field_keys(actor=ACTOR, now=CLOSED_AT, progress=lambda _done, _total: None)
+    assert rotation.rewritten["billing.outboundrequest.body"] == OutboundRequest.objects.count()
+
+    settings.FIELD_ENCRYPTION_KEYS = settings.FIELD_ENCRYPTION_KEYS[:1]
+    assert sorted(OutboundRequest.objects.values_list("path", "query", "body", "digest")) == before
+    assert report().attention == []
 
 
 @pytest.mark.parametrize("name", ["description", "price_data[product_data][description]", "lines[0][description]"])

@@ -7,6 +7,7 @@ import pytest
 
 from billing import fail_points
 from billing.billing_run import run_due
+from billing.customers import customer_digests, office_of_customer
 from billing.delivery import deliver_due
 from billing.fail_points import FailPoint
 from billing.models import (
@@ -20,7 +21,7 @@ from billing.models import (
     StripeEvent,
 )
 from billing.stripe_events import QUARANTINE_TRIES, preview, process_due
-from offices.models import Office
+from offices.models import Office, OfficeStripeAccount
 from sandbox.stripe_standin import Fault
 from tests.billing.scenes import CLOSED_AT, TOTAL_CENTS, SharedClock, close_month, delivered, drain, hear, ring
 from tests.builders import ACTOR
@@ -196,10 +197,23 @@ def test_events_of_other_objects_are_kept_and_ignored(stripe, clock, sent):
     process_due(clock=clock)
 
     ignored = StripeEvent.objects.filter(status=EventStatus.IGNORED)
-    assert {event.object_id.partition("_")[0] for event in ignored} == {"cus", "ii", "inpay", "pi"} & {
-        event.object_id.partition("_")[0] for event in StripeEvent.objects.all()
-    }
+    kinds = {(event.object_id or event.customer_id).partition("_")[0] for event in StripeEvent.objects.all()}
+    assert {(event.object_id or event.customer_id).partition("_")[0] for event in ignored} == kinds - {"in"}
+    assert "cus" in kinds
     assert not any(event.object_id.startswith("in_") for event in ignored)
+
+
+def test_news_of_a_customer_is_kept_encrypted_and_found_by_the_index_of_its_account(stripe, clock, sent, settings):
+    account = OfficeStripeAccount.objects.get()
+    settings.BLIND_INDEX_KEYS = ["a-new-index-key-of-enough-length-0123456789", *settings.BLIND_INDEX_KEYS]
+    ring(stripe, clock.at)
+
+    event = StripeEvent.objects.get(event_type="customer.created")
+    assert (event.object_id, event.customer_id) == ("", account.customer_id)
+    # Amid a rotation the two were indexed under different keys; each is found all the same.
+    assert event.customer_index != account.customer_index
+    assert office_of_customer(event.customer_id) == account.office_id
+    assert StripeEvent.objects.get(customer_index__in=customer_digests(account.customer_id)) == event
 
 
 def test_a_failed_attempt_is_failed_and_a_later_payment_pays(stripe, clock, sent):

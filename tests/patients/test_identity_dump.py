@@ -105,11 +105,6 @@ def test_a_dump_of_the_database_holds_no_secret_in_clear_or_in_disguise(secrets_
     assert hits(secrets_told, taken) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="egress evidence, outbox steps and the inbox keep customer ids in clear (OutboundRequest.body, "
-    "OutboxStep.stripe_object_id, StripeEvent.object_id), against decision 19",
-)
 def test_a_dump_of_the_database_holds_no_customer_id_of_stripe(secrets_told):
     customers = list(OfficeStripeAccount.objects.values_list("customer_id", flat=True))
     assert customers

@@ -43,6 +43,8 @@ _MODULE_LEVEL = {
     "quote pdf": lambda: stripe.Quote.pdf("qt_1", api_key="sk_x"),
     "own client": lambda: stripe.StripeClient("sk_x").v1.customers.create({"name": MARKER}),
     "own raw": lambda: stripe.StripeClient("sk_x").raw_request("post", "/v1/customers", name=MARKER),
+    "meter event": lambda: stripe.billing.MeterEvent.create(api_key="sk_x", event_name=MARKER, payload={}),
+    "meter event stream": lambda: stripe.StripeClient("sk_x").v2.billing.meter_event_stream.create({"events": []}),
     "meter events": lambda: stripe.StripeClient("sk_x").v2.billing.meter_event_session.create({}),
 }
 
@@ -58,6 +60,13 @@ def test_without_a_key_the_module_level_api_does_not_even_start():
     assert stripe.api_key is None
     with pytest.raises(stripe.AuthenticationError):
         stripe.Customer.create(name=MARKER)
+
+
+def test_no_path_leads_to_another_host(gateway, loopback):
+    for path in (f"https://{MARKER}.example/v1/customers", f"//{MARKER}.example/v1", f"@{MARKER}.example/v1"):
+        with pytest.raises((ValueError, OutboundRefused)):
+            gateway._client.raw_request("post", path, name=MARKER)
+    assert loopback.seen == []
 
 
 def test_objects_from_webhooks_cannot_call_home(loopback, monkeypatch):
@@ -164,6 +173,23 @@ def test_one_call_is_one_request(gateway, loopback):
     finally:
         CURRENT_EXCHANGE.reset(token)
     assert len(loopback.seen) == 1
+
+
+def test_what_was_inspected_and_sent_once_is_not_sent_again(gateway, loopback):
+    """The last metre holds by itself: whoever repeats the prepared request below the SDK is refused too."""
+    one = sample(Operation.CREATE_CUSTOMER)
+    sent = []
+    original = gateway._http._inner.request
+
+    def twice(*request):
+        sent.append(original(*request))
+        sent.append(original(*request))
+        return sent[-1]
+
+    gateway._http._inner.request = twice
+    with pytest.raises(OutboundRefused):
+        gateway.call(one.request, expectation=one.expectation, idempotency_key=KEY)
+    assert len(loopback.seen) == len(sent) == 1
 
 
 def test_async_and_stream_channels_are_closed(gateway):

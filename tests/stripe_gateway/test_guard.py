@@ -43,10 +43,23 @@ def test_every_variable_must_be_covered_and_equal_and_nothing_may_be_left_over(o
     for name in good.values:
         less = {key: value for key, value in good.values.items() if key != name}
         assert _judge(w, dataclasses.replace(good, values=less)) is R.PARAMETER_NOT_COVERED
-        other = {**good.values, name: good.values[name] + "0"}
-        assert _judge(w, dataclasses.replace(good, values=other)) is R.VALUE_NOT_EXPECTED
+        value = good.values[name]
+        for other in {f"{value}0", value[:-1], value[1:], value.swapcase(), value[::-1], ""} - {value}:
+            changed = dataclasses.replace(good, values={**good.values, name: other})
+            assert _judge(w, changed) is R.VALUE_NOT_EXPECTED
     more = {**good.values, "metadata[patient]": "x"}
     assert _judge(w, dataclasses.replace(good, values=more)) is R.EXPECTED_PARAMETER_ABSENT
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.operation)
+def test_the_policy_knows_no_name_that_the_encoder_does_not_send(rule):
+    sent = {
+        name
+        for one in SAMPLES
+        if one.expectation.operation is rule.operation
+        for name, _ in one.request.encode().params
+    }
+    assert sent <= set(rule.parameters) <= sent | {"starting_after"}
 
 
 @pytest.mark.parametrize("one", SAMPLES, ids=lambda s: s.name)
@@ -129,6 +142,7 @@ def test_values_that_contradict_each_other_are_refused_whatever_the_ledger_says(
         {"description": "Account setup"},
         {"metadata[kind]": "one_off"},
         {"collection_method": "charge_automatically"},
+        {"description": "Additional services", "metadata[kind]": "one_off"},  # and still a month
     ):
         params = {**base, **change}
         values = {name: params[name] for name in one.values}

@@ -41,6 +41,7 @@ class Command(ReportingCommand):
                 "sent": sum(evidence.sent_by_operation.values()),
                 "blocked": sum(evidence.blocked_by_reason.values()),
                 "texts_not_in_catalogue": evidence.descriptions_not_in_catalogue,
+                "evidence_altered": evidence.altered,
                 "profile_values_not_approved": evidence.profiles.not_approved,
                 "incidents": len(evidence.incidents),
                 "canary_runs": evidence.canary.runs,

@@ -21,13 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("file", metavar="FILE.jsonl", help="one JSON request a line")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Judge line by line; a line that is no request gets a verdict too."""
+        """Judge line by line; a line that is no request, or is empty, gets a verdict too."""
         guard = scanner()
         try:
             with Path(options["file"]).open(encoding="utf-8", errors="surrogateescape") as lines:
                 for line in lines:
-                    if line.strip():
-                        verdict = judge_line(line, guard)
-                        self.stdout.write(json.dumps({"allowed": verdict.allowed, "reason": str(verdict.reason)}))
+                    verdict = judge_line(line, guard)
+                    self.stdout.write(json.dumps({"allowed": verdict.allowed, "reason": str(verdict.reason)}))
         except OSError:
             raise UsageError("the file of candidates cannot be read") from None

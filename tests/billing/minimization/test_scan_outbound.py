@@ -12,9 +12,12 @@ from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
 from billing.delivery import deliver_due
 from billing.minimization.outbound_scan import judge, scanner
-from billing.models import ChargeReason, Incident, Invoice, OutboundRequest
+from billing.minimization.profile_approval import approve_profile
+from billing.models import ChargeReason, Incident, Invoice, OutboundRequest, OutboxStep
+from offices.models import Office
 from sandbox.stripe_standin import Fault
 from tests.builders import ACTOR, Clock, make_office, make_patient, utc
+from tests.tampering import lift_rules
 
 pytestmark = pytest.mark.django_db
 
@@ -137,3 +140,22 @@ def test_nested_parameters_are_read_like_flat_ones(sent):
     nested["metadata"] = {n[9:-1]: v for n, v in flat["params"].items() if n.startswith("metadata[")}
 
     assert judge(flat | {"params": nested}, scanner()).allowed
+
+
+def test_what_left_stays_allowed_when_the_profile_was_replaced_since(sent, stripe):
+    """Decision 28: a creation under a name that was approved then, a look from a first try that was renewed since."""
+    office = Office.objects.get()
+    for name in ("Lakeside Dental", "Lakeside Dental Group"):
+        approve_profile(office_id=office.pk, name=name, email="", actor=ACTOR, now=utc("2026-03-20"))
+        deliver_due(clock=Clock(utc("2026-03-21")))
+    step = OutboxStep.objects.get(operation="create_customer")
+    lift_rules("billing_outboxstep")
+    OutboxStep.objects.filter(pk=step.pk).update(first_sent_at=utc("2026-03-25"), idempotency_key=uuid4())
+
+    requests = stripe.requests
+    verdicts = {(raw.method, raw.target): judge(candidate(raw), scanner()).reason for raw in requests}
+
+    assert set(verdicts.values()) == {"allowed"}
+    update = next(raw for raw in requests if raw.parameters()[:1] == [("name", "Lakeside Dental")])
+    other = candidate(update) | {"idempotency_key": str(step.idempotency_key), "headers": {}}
+    assert not judge(other, scanner()).allowed

@@ -1,0 +1,49 @@
+"""Mutants of what stands between the ledger and Stripe are blocked or noticed; CI takes a sample, `-m full` all."""
+
+import os
+import re
+from random import Random
+
+import pytest
+
+from tests.mutants.catalogue import catalogue
+from tests.mutants.operators import Mutant, path_of
+from tests.mutants.run import judge_all, summary
+
+SAMPLE = 30
+# Mutants that change nothing that could be seen, each with the reason; names without the line.
+EQUIVALENT = {
+    "stripe_gateway.policy: metadata[kind] takes any text": "another rule lets only a kind with its own text pass",
+}
+SEED = int(os.environ.get("MUTANT_SEED", Random().randrange(10**6)))
+JOBS = int(os.environ.get("MUTANT_JOBS", "2"))
+
+
+def judged(mutants: list[Mutant]) -> list[str]:
+    """Return the names of the survivors, and print the score."""
+    results = judge_all(mutants, jobs=JOBS, tell=lambda _result: None)
+    print(f"seed {SEED}", *summary(results), sep="\n")  # noqa: T201 - the score is what it is run for
+    assert len(results) == len(mutants)
+    return [result.name for result in results if result.how == "survived"]
+
+
+def test_there_are_as_many_as_it_says_and_each_changes_something():
+    mutants = catalogue()
+    assert len(mutants) >= 300
+    assert len({mutant.name for mutant in mutants}) == len(mutants)
+    for mutant in mutants:
+        assert all(source != path_of(module).read_text(encoding="utf-8") for module, source in mutant.sources.items())
+
+
+def test_a_sample_of_the_mutants_is_caught():
+    mutants = [mutant for mutant in catalogue() if not is_equivalent(mutant)]
+    assert judged(Random(SEED).sample(mutants, SAMPLE)) == [], f"MUTANT_SEED={SEED}"
+
+
+@pytest.mark.full
+def test_every_mutant_is_caught():
+    assert judged([mutant for mutant in catalogue() if not is_equivalent(mutant)]) == []
+
+
+def is_equivalent(mutant: Mutant) -> bool:
+    return re.sub(r":[0-9]+ ", ": ", mutant.name) in EQUIVALENT
