@@ -18,6 +18,7 @@ from billing.models import (
     PaybackChannel,
 )
 from billing.payment_state import InvoiceMoney
+from billing.payment_status import month_is_locked
 from offices.models import CollectionMethod
 
 _UNPAID = frozenset({InvoiceStatus.SENT, InvoiceStatus.FAILED})
@@ -91,6 +92,12 @@ class PaymentUnderWay(CorrectionRefused):
     """A bank debit is on its way: wait until it has arrived or failed, a few days at most."""
 
     code = "payment_under_way"
+
+
+class MonthLocked(CorrectionRefused):
+    """Two people have signed the month: what was wrong in it is credited, not canceled (decisions.md 41)."""
+
+    code = "month_locked"
 
 
 class PartlyPaid(CorrectionRefused):
@@ -196,7 +203,9 @@ def offered_credit_cents(correction: Correction) -> int:
     return max(sum(each.line_item.quantity * each.line_item.unit_price_cents for each in dropped), 0)
 
 
-def _check_cancel(correction: Correction, _invoice: Invoice, money: InvoiceMoney) -> None:
+def _check_cancel(correction: Correction, invoice: Invoice, money: InvoiceMoney) -> None:
+    if month_is_locked(invoice):
+        raise MonthLocked("the month is signed and locked")
     if money.paid:
         raise PartlyPaid("a part of the invoice is paid")
     if correction.kind == CorrectionKind.REPLACE and money.credited:

@@ -76,7 +76,7 @@ def apply(
     _check_same(invoice, seen)
     before = _state(invoice)
     target = status_of(seen)
-    if target == InvoiceStatus.CANCELED and _month_is_locked(invoice):
+    if target == InvoiceStatus.CANCELED and month_is_locked(invoice):
         target = InvoiceStatus(invoice.status)  # reconciliation tells of it: a locked month is corrected by credits
     for status in _moves(InvoiceStatus(invoice.status), target):
         paid_at = _time(seen.paid_at) if status == InvoiceStatus.PAID else None
@@ -114,7 +114,8 @@ def _owe_no_more(invoice: Invoice) -> None:
     LineItem.objects.filter(invoice=invoice, live=True).update(live=False)
 
 
-def _month_is_locked(invoice: Invoice) -> bool:
+def month_is_locked(invoice: Invoice) -> bool:
+    """Say whether two people have signed the month of the invoice: it is canceled no more (decisions.md 41)."""
     if invoice.cycle_id is None:
         return False
     cycle = BillingCycle.objects.filter(pk=invoice.cycle_id).values("key")
