@@ -66,7 +66,7 @@ def test_the_same_write_on_an_invoice_nobody_decided_about_is_refused(stripe, st
 
 @pytest.mark.parametrize("kind", [kind for kind in K if kind != K.RETRY])
 def test_a_correction_that_only_one_person_wants_may_not_leave(stripe, states, clock, kind):
-    """The same bytes are allowed once it is approved; with a stored key, so that only the decision makes the difference."""
+    """Approved, the same bytes are allowed; their key is stored, so that only the decision makes the difference."""
     invoice = states.sent()
     corrected(invoice, kind, clock)
     honest = candidate(write_of(stripe, kind))
