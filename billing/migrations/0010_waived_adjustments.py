@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0008_month_close")]
+    dependencies = [("billing", "0009_ways_out")]
 
     operations = [
         migrations.AddIndex(

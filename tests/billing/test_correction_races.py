@@ -111,7 +111,8 @@ def test_a_cancellation_racing_the_delivery_is_canceled_here_or_sent_never_both(
 
 
 def test_two_workers_at_once_void_and_replace_once(stripe, clock):
-    corrections = [agreed(delivered(stripe, clock)[0], K.REPLACE, now=clock.at) for _ in range(3)]
+    invoices = [delivered(stripe, clock)[0] for _ in range(3)]
+    corrections = [agreed(invoice, K.REPLACE, now=clock.at) for invoice in invoices]
     stripe.forget_requests()
     results = at_once([lambda: deliver_due(clock=clock)] * 4)
     drain(clock)
