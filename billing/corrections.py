@@ -163,7 +163,7 @@ def reject_correction(*, correction_id: UUID, actor: str, now: datetime) -> Corr
     correction = _locked_waiting(correction_id, now)
     if not actor.strip() or actor == correction.requested_by:
         raise SecondPersonNeeded("who asked withdraws; somebody else rejects")
-    return _drop(correction, CorrectionStatus.REJECTED, "correction.rejected", actor=actor, now=now)
+    return _drop(correction, "correction.rejected", actor=actor, now=now)
 
 
 @transaction.atomic
@@ -172,9 +172,7 @@ def withdraw_correction(*, correction_id: UUID, actor: str, now: datetime) -> Co
     correction = _locked_waiting(correction_id, now)
     if actor != correction.requested_by:
         raise NotTheRequester("only who asked may withdraw")
-    return _drop(
-        correction, CorrectionStatus.REJECTED, "correction.withdrawn", outcome="withdrawn", actor=actor, now=now
-    )
+    return _drop(correction, "correction.withdrawn", outcome="withdrawn", actor=actor, now=now)
 
 
 def expire_corrections(*, actor: str, now: datetime) -> int:
@@ -284,10 +282,8 @@ def _document(correction: Correction) -> CorrectionDocument:
     )
 
 
-def _drop(
-    correction: Correction, status: CorrectionStatus, action: str, *, outcome: str = "", actor: str, now: datetime
-) -> Correction:
-    correction.status, correction.outcome, correction.ended_at = status, outcome, now
+def _drop(correction: Correction, action: str, *, outcome: str = "", actor: str, now: datetime) -> Correction:
+    correction.status, correction.outcome, correction.ended_at = CorrectionStatus.REJECTED, outcome, now
     correction.decided_by, correction.decided_at = actor, now
     correction.save(update_fields=["status", "outcome", "ended_at", "decided_by", "decided_at"])
     tell(correction, action, {}, actor=actor, now=now)
