@@ -5,13 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Value
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
 from billing.cycle_opening import is_live, open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
-from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices
+from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices, waived_adjustments
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
@@ -141,12 +141,12 @@ def _open_invoice(office: Office) -> dict[UUID, UUID]:
 
 
 def _waived_cycles(office: Office, patient: Patient, starts_at: datetime) -> list[str]:
-    """Return the keys of cycles the period touches that stay free: their invoice was canceled without replacement."""
+    """Return the keys of cycles the period touches that stay free: what charged them was canceled for good."""
     charged = LineItem.objects.filter(patient_reference=patient.pk, cycle_key=OuterRef("key"), live=True)
+    let_off = waived_adjustments(Value(patient.pk), OuterRef("key"))
+    waived = ~Q(Exists(live_monthly_invoices(OuterRef("pk")))) | Q(Exists(let_off))
     return list(
-        BillingCycle.objects.filter(
-            Q(office=office, end_at__gt=starts_at) & ~Exists(charged) & ~Exists(live_monthly_invoices(OuterRef("pk")))
-        )
+        BillingCycle.objects.filter(Q(office=office, end_at__gt=starts_at) & ~Exists(charged) & waived)
         .order_by("index")
         .values_list("key", flat=True)
     )

@@ -8,8 +8,8 @@ from django.db import transaction
 
 from audit.chain import Fact, record_many
 from billing.invoicing import close_invoices
-from billing.minimization.detector import advise
 from billing.models import ChargeReason, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem
+from billing.staff_notes import keep_note
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import LIVE_STATUSES, Office, OfficeStatus, Plan
@@ -30,14 +30,6 @@ class SetupFeeAlreadyCharged(Exception):
 
 class AmountMissing(Exception):
     """Only the setup fee has an amount of its own, on the plan; every other reason needs one."""
-
-
-class NoteLooksLikePatientData(ValueError):
-    """Write the note without the patient, or say why it stands. Carries codes only, never a part of the note."""
-
-    def __init__(self, codes: tuple[str, ...]) -> None:
-        super().__init__("the note looks like patient data")
-        self.codes = codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,7 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
     office = lock_office(office_id)
     timeline = load_timelines([office.pk])[office.pk]
     _check_status(timeline.status_at(now), charge)
-    overridden = _check_note(office, charge)
+    note = keep_note(office.pk, charge.note, override_reason=charge.override_reason)
     is_setup_fee = charge.reason == ChargeReason.SETUP_FEE
     if is_setup_fee and _has_setup_fee(office):
         raise SetupFeeAlreadyCharged("the office already has a setup fee")
@@ -73,7 +65,7 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
         invoice_type=InvoiceType.SETUP_FEE if is_setup_fee else InvoiceType.ONE_OFF,
         currency=office.currency,
         charge_reason=charge.reason,
-        internal_note=_kept_note(charge) if overridden else charge.note,
+        internal_note=note.text,
         created_at=now,
         updated_at=now,
     )
@@ -83,7 +75,7 @@ def charge_office(*, office_id: UUID, charge: Charge, actor: str, now: datetime)
         unit_price_cents=_amount(charge, timeline, now),
         created_at=now,
     )
-    record_many(_facts(office, invoice, overridden), actor=actor, now=now)
+    record_many(_facts(office, invoice, note.overridden), actor=actor, now=now)
     close_invoices([invoice.pk], actor=actor, now=now)
     invoice.refresh_from_db()
     return invoice
@@ -94,21 +86,6 @@ def _check_status(status: OfficeStatus, charge: Charge) -> None:
         raise OfficeTrialing("the office is trialing: nothing is charged yet")
     if charge.reason == ChargeReason.SETUP_FEE and status not in LIVE_STATUSES:
         raise OfficeClosed("the office is canceled or inactive: no setup fee")
-
-
-def _check_note(office: Office, charge: Charge) -> tuple[str, ...]:
-    """Return what speaks against the note and is overridden by a reason; raise without one."""
-    if not charge.note:
-        return ()
-    codes = advise(office.pk, charge.note, field="internal_note").codes
-    if codes and not charge.override_reason.strip():
-        raise NoteLooksLikePatientData(codes)
-    return codes
-
-
-def _kept_note(charge: Charge) -> str:
-    """Return the note with the reason why it stands: both are staff's words, so both are sealed, none is audited."""
-    return f"{charge.note}\n\n[override: {charge.override_reason.strip()}]"
 
 
 def _facts(office: Office, invoice: Invoice, overridden: tuple[str, ...]) -> list[Fact]:

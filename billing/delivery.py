@@ -9,6 +9,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 
 from billing import delivery_steps
+from billing.correction_delivery import deliver_correction
 from billing.customer_delivery import Superseded, deliver_customer, deliver_profile
 from billing.customers import queue_customers
 from billing.delivery_steps import (
@@ -122,6 +123,8 @@ def _take(message: OutboxMessage, clock: Clock) -> None:
         deliver_customer(message, clock, actor=ACTOR)
     elif message.kind == MessageKind.PROFILE:
         deliver_profile(message, clock)
+    elif message.kind == MessageKind.CORRECTION:
+        deliver_correction(message, clock, actor=ACTOR)
     else:
         deliver_invoice(message, clock, actor=ACTOR)
 

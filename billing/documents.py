@@ -61,13 +61,34 @@ class CustomerDocument:
         return UUID(self.office)
 
 
-def to_text(document: InvoiceDocument | CustomerDocument) -> str:
+@dataclass(frozen=True, slots=True)
+class CorrectionDocument:
+    """An approved correction of an invoice at Stripe; amount, payback and reason of a credit, else None."""
+
+    correction: str
+    office: str
+    stripe_invoice: str
+    kind: str
+    amount_cents: int | None = None
+    payback: str | None = None
+    reason: str | None = None
+
+    @property
+    def correction_id(self) -> UUID:
+        """The id of our correction, which a credit note carries."""
+        return UUID(self.correction)
+
+
+Document = InvoiceDocument | CustomerDocument | CorrectionDocument
+
+
+def to_text(document: Document) -> str:
     """Return the canonical text that is stored and hashed."""
     versioned = {"v": SCHEMA_VERSION, **_as_mapping(document)}
     return json.dumps(versioned, sort_keys=True, separators=(",", ":"), default=_as_mapping)
 
 
-def _as_mapping(part: InvoiceDocument | CustomerDocument | DocumentItem) -> dict[str, object]:
+def _as_mapping(part: Document | DocumentItem) -> dict[str, object]:
     return {field.name: getattr(part, field.name) for field in fields_of(part)}
 
 
@@ -92,6 +113,14 @@ def read_customer(text: str, *, expected_digest: str) -> CustomerDocument:
         return CustomerDocument(**_fields(text, expected_digest))
     except TypeError:
         raise DocumentUnreadable("the stored customer document has another shape") from None
+
+
+def read_correction(text: str, *, expected_digest: str) -> CorrectionDocument:
+    """Return the stored correction document; raise DocumentUnreadable."""
+    try:
+        return CorrectionDocument(**_fields(text, expected_digest))
+    except TypeError:
+        raise DocumentUnreadable("the stored correction document has another shape") from None
 
 
 def _fields(text: str, expected_digest: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from billing.customers import customer_document, opaque_document
 from billing.documents import CustomerDocument
-from billing.models import Correction, CorrectionReason, Invoice, LineItem, PaybackChannel
+from billing.models import Correction, CorrectionKind, CorrectionReason, Invoice, LineItem, PaybackChannel
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.operation import Operation
 from billing.stripe_gateway.outbound_values import CollectionMethod, CreditReason, InvoiceKind, LineText
@@ -24,6 +24,13 @@ CREDIT_REASON_OF = {
     CorrectionReason.WRONG_PRICE: CreditReason.ORDER_CHANGE,
     CorrectionReason.GOODWILL: CreditReason.ORDER_CHANGE,
     CorrectionReason.SERVICE_ISSUE: CreditReason.PRODUCT_UNSATISFACTORY,
+}
+
+_WRITE_OF = {
+    CorrectionKind.CANCEL: Operation.VOID_INVOICE,
+    CorrectionKind.REPLACE: Operation.VOID_INVOICE,
+    CorrectionKind.WRITE_OFF: Operation.MARK_UNCOLLECTIBLE,
+    CorrectionKind.RETRY: Operation.PAY_INVOICE,
 }
 
 
@@ -146,6 +153,16 @@ def create_credit_note(correction: Correction, stripe_invoice_id: str) -> Expect
         part = "refund_amount" if correction.payback == PaybackChannel.STRIPE else "out_of_band_amount"
         values[part] = amount
     return Expectation(Operation.CREATE_CREDIT_NOTE, values)
+
+
+def correct(correction: Correction, stripe_invoice_id: str) -> Expectation:
+    """The one write that carries the correction out, on its invoice."""
+    kind = CorrectionKind(correction.kind)
+    if kind == CorrectionKind.CREDIT:
+        return create_credit_note(correction, stripe_invoice_id)
+    if kind == CorrectionKind.OFFLINE_PAYMENT:
+        return pay_out_of_band(stripe_invoice_id)
+    return on_invoice(_WRITE_OF[kind], stripe_invoice_id)
 
 
 def created_within(operation: Operation, created_from: int, created_until: int, after: str | None) -> Expectation:

@@ -51,8 +51,8 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
     drafts = Invoice.objects.filter(pk__among=invoice_ids, status=InvoiceStatus.DRAFT, closed_at__isnull=True)
     frozen = drafts.update(
         total_cents=_sum_of_lines(),
-        collection_method=_of_office("collection_method"),
-        days_until_due=_of_office("days_until_due"),
+        collection_method=_terms("collection_method"),
+        days_until_due=_terms("days_until_due"),
         closed_at=now,
         updated_at=now,
     )
@@ -77,8 +77,10 @@ def _sum_of_lines() -> Coalesce:
     return Coalesce(Subquery(lines.annotate(total=Sum(LINE_TOTAL)).values("total")), Value(0))
 
 
-def _of_office(field: str) -> Subquery:
-    return Subquery(Office.objects.filter(pk=OuterRef("office")).values(field))
+def _terms(field: str) -> Coalesce:
+    """Return how Stripe collects: a replacement as the invoice it stands in for, all others as the office pays now."""
+    replaced = Invoice.objects.filter(pk=OuterRef("replaces")).values(field)
+    return Coalesce(Subquery(replaced), Subquery(Office.objects.filter(pk=OuterRef("office")).values(field)))
 
 
 def _settle(invoices: Sequence[Invoice], now: datetime) -> None:

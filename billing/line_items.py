@@ -86,7 +86,8 @@ def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime, patient:
     """Charge, on these open invoices (by office), what became known of their closed cycles after they closed.
 
     One `adjustment` line for each unbilled patient and closed cycle, at that cycle's frozen price (product.md
-    rule 5). A cycle whose invoice was canceled without a replacement is waived (decisions.md 5).
+    rule 5). A cycle whose invoice was canceled without a replacement is waived (decisions.md 5), and so is an
+    adjustment that stood on a canceled invoice: what was let off once is not charged again by itself.
     """
     gaps = offices_with_gaps(invoices)
     added = 0
@@ -104,6 +105,7 @@ def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID
         & Q(**{f"{_STARTS}__lt": F("end_at")})
         & _ends_after_the_start()
         & ~Q(_already_charged())
+        & ~Q(Exists(waived_adjustments(OuterRef(_PATIENT), OuterRef("key"))))
         & Q(Exists(live_monthly_invoices(OuterRef("pk"))))
     )
     if patient is not None:
@@ -121,6 +123,12 @@ def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID
 def live_monthly_invoices(cycle: OuterRef) -> QuerySet[Invoice]:
     """Return the monthly invoice of a cycle, unless it was canceled."""
     return Invoice.objects.filter(cycle=cycle, invoice_type=InvoiceType.MONTHLY).exclude(status=InvoiceStatus.CANCELED)
+
+
+def waived_adjustments(patient: OuterRef | Value, key: OuterRef) -> QuerySet[LineItem]:
+    """Return the adjustments of a patient and month whose invoice was canceled; a replacement has live ones."""
+    dead = LineItem.objects.filter(item_type=ItemType.ADJUSTMENT, live=False)
+    return dead.filter(patient_reference=patient, cycle_key=key)
 
 
 def _already_charged() -> Exists:

@@ -20,6 +20,7 @@ from billing.models import (
     Invoice,
     InvoiceStatus,
     Payment,
+    PaymentChannel,
     PaymentStatus,
     Refund,
 )
@@ -46,7 +47,10 @@ class PaymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceMoney:
-    """The sums of one invoice, in cents. `credited` lowered what was due; `given_back` includes out-of-band credits."""
+    """The sums of one invoice, in cents. `credited` lowered what was due; `given_back` includes out-of-band credits.
+
+    The parts that went past Stripe stand beside: `paid_outside` by check or wire, `given_back_outside` by ourselves.
+    """
 
     total: int
     status: InvoiceStatus
@@ -58,18 +62,36 @@ class InvoiceMoney:
     credited: int = 0
     disputed: int = 0
     charged_back: int = 0
+    paid_outside: int = 0
+    given_back_outside: int = 0
+
+    @property
+    def outstanding(self) -> int:
+        """What neither a payment nor a credit has covered, whatever became of the claim."""
+        return max(self.total - self.credited - self.paid, 0)
 
     @property
     def due(self) -> int:
         """What is still owed: nothing once canceled or written off."""
         if self.status == InvoiceStatus.CANCELED or self.written_off:
             return 0
-        return max(self.total - self.credited - self.paid, 0)
+        return self.outstanding
 
     @property
     def kept(self) -> int:
         """What has come in and stayed."""
         return self.paid + self.overpaid - self.given_back - self.charged_back
+
+    @property
+    def to_give_back(self) -> int:
+        """What was paid on the invoice, is still here and is not contested."""
+        return min(self.paid, max(self.kept - self.disputed, 0))
+
+    @property
+    def refundable(self) -> int:
+        """The part of it that came in through Stripe, and so can go back through Stripe."""
+        outside = self.paid_outside - self.given_back_outside
+        return min(self.to_give_back, max(self.kept - self.disputed - outside, 0))
 
     @property
     def state(self) -> PaymentState:
@@ -109,8 +131,14 @@ class _Sums:
         refunds = Refund.objects.filter(invoice__in=ids, status__in=REFUNDS_OUT).values("invoice")
         notes = CreditNote.objects.filter(invoice__in=ids, status=CreditNoteStatus.ISSUED).values("invoice")
         disputes = Dispute.objects.filter(invoice__in=ids).values("invoice")
-        paid = Sum("amount_paid_cents", filter=Q(status=PaymentStatus.PAID))
-        self._payments = _by_invoice(payments.annotate(paid=paid, processing=Count("pk", filter=Q(processing=True))))
+        settled = Q(status=PaymentStatus.PAID)
+        self._payments = _by_invoice(
+            payments.annotate(
+                paid=Sum("amount_paid_cents", filter=settled),
+                outside=Sum("amount_paid_cents", filter=settled & Q(channel=PaymentChannel.OUT_OF_BAND)),
+                processing=Count("pk", filter=Q(processing=True)),
+            )
+        )
         self._refunds = _by_invoice(refunds.annotate(sum=Sum("amount_cents")))
         self._notes = _by_invoice(notes.annotate(before=Sum("before_payment_cents"), outside=Sum("out_of_band_cents")))
         self._disputes = _by_invoice(
@@ -132,6 +160,8 @@ class _Sums:
             credited=_of(self._notes, invoice, "before"),
             disputed=_of(self._disputes, invoice, "open"),
             charged_back=_of(self._disputes, invoice, "lost"),
+            paid_outside=_of(self._payments, invoice, "outside"),
+            given_back_outside=_of(self._notes, invoice, "outside"),
         )
 
 

@@ -12,7 +12,7 @@ from django.db.models import Exists, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from audit.chain import Fact, record
-from audit.seal import instant
+from audit.seal import PayloadValue, instant
 from billing.models import (
     ALLOWED_MOVES,
     BillingCycle,
@@ -76,10 +76,11 @@ def apply(
     _check_same(invoice, seen)
     before = _state(invoice)
     target = status_of(seen)
-    if target == InvoiceStatus.CANCELED and _month_is_locked(invoice):
+    if target == InvoiceStatus.CANCELED and month_is_locked(invoice):
         target = InvoiceStatus(invoice.status)  # reconciliation tells of it: a locked month is corrected by credits
     for status in _moves(InvoiceStatus(invoice.status), target):
-        _move(invoice, status, seen, actor=actor, now=now)
+        paid_at = _time(seen.paid_at) if status == InvoiceStatus.PAID else None
+        _move(invoice, status, paid_at or now, {"stripe": seen.status.value}, actor=actor, now=now)
     invoice.stripe_invoice_id = str(seen.id)
     invoice.due_at = _time(seen.due_date) or invoice.due_at
     invoice.attempt_count = max(invoice.attempt_count, seen.attempt_count)
@@ -90,15 +91,31 @@ def apply(
         invoice.updated_at = now
         invoice.save(update_fields=[*_TIMESTAMP_OF.values(), *_STATE_FIELDS, "version", "updated_at"])
     if invoice.status == InvoiceStatus.CANCELED:
-        # What it charged is owed no more, and may be charged again (decisions.md 15).
-        LineItem.objects.filter(invoice=invoice, live=True).update(live=False)
+        _owe_no_more(invoice)
     record_payments(invoice, seen, actor=actor, now=now)
     _record_hosted_page(invoice, seen, now)
     refresh_past_due([invoice.office_id], now=now)
     return InvoiceStatus(invoice.status)
 
 
-def _month_is_locked(invoice: Invoice) -> bool:
+def cancel_unsent(invoice: Invoice, *, actor: str, now: datetime) -> None:
+    """Cancel a closed draft of which nothing was sent; the caller holds the office lock and took its message back."""
+    if invoice.status != InvoiceStatus.DRAFT:
+        raise VersionChanged("the invoice was sent meanwhile")
+    _move(invoice, InvoiceStatus.CANCELED, now, {"reason": "not_sent"}, actor=actor, now=now)
+    invoice.version += 1
+    invoice.updated_at = now
+    invoice.save(update_fields=["status", "canceled_at", "version", "updated_at"])
+    _owe_no_more(invoice)
+
+
+def _owe_no_more(invoice: Invoice) -> None:
+    """What a canceled invoice charged is owed no more, and may be charged again (decisions.md 15)."""
+    LineItem.objects.filter(invoice=invoice, live=True).update(live=False)
+
+
+def month_is_locked(invoice: Invoice) -> bool:
+    """Say whether two people have signed the month of the invoice: it is canceled no more (decisions.md 41)."""
     if invoice.cycle_id is None:
         return False
     cycle = BillingCycle.objects.filter(pk=invoice.cycle_id).values("key")
@@ -127,17 +144,12 @@ def _moves(present: InvoiceStatus, target: InvoiceStatus) -> list[InvoiceStatus]
     return [target] if target in ALLOWED_MOVES[present] else []
 
 
-def _move(invoice: Invoice, status: InvoiceStatus, seen: InboundInvoice, *, actor: str, now: datetime) -> None:
-    moved_at = (_time(seen.paid_at) if status == InvoiceStatus.PAID else None) or now
-    payload = {
-        "invoice": str(invoice.pk),
-        "from": invoice.status,
-        "to": status,
-        "stripe": seen.status.value,
-        "since": instant(moved_at),
-    }
+def _move(
+    invoice: Invoice, status: InvoiceStatus, at: datetime, why: dict[str, PayloadValue], *, actor: str, now: datetime
+) -> None:
+    payload = {"invoice": str(invoice.pk), "from": invoice.status, "to": status, "since": instant(at), **why}
     invoice.status = status
-    setattr(invoice, _TIMESTAMP_OF[status], moved_at)
+    setattr(invoice, _TIMESTAMP_OF[status], at)
     record(Fact(office_stream(invoice.office.reference), "invoice.status_changed", payload), actor=actor, now=now)
 
 

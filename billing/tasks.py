@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
-from billing import alerts, delivery, stripe_events
+from billing import alerts, corrections, delivery, stripe_events
 from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
 from billing.rebuilt_books.check import keep_findings
@@ -34,6 +34,12 @@ def run_billing() -> None:
 def deliver_outbox() -> None:
     """Send what waits, for a while: the sweep goes on where this one ends."""
     delivery.deliver_due(clock=timezone.now, until=timezone.now() + LONGEST_DRAIN)
+
+
+@shared_task
+def expire_corrections() -> None:
+    """End the corrections that nobody decided in time."""
+    corrections.expire_corrections(actor="system:beat", now=timezone.now())
 
 
 @shared_task

@@ -42,6 +42,12 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=5),
         "options": {"expires": 3000},
     },
+    # An approval looks at the time itself: the hourly look only clears away what nobody may approve any more.
+    "expire-corrections": {
+        "task": "billing.tasks.expire_corrections",
+        "schedule": crontab(minute=20),
+        "options": {"expires": 3000},
+    },
     # The guarantee behind the doorbell: what waits is found even when every ring was lost.
     "sweep-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 15.0, "options": {"expires": 15}},
     # An incident waits a minute at most; an answer that takes longer than that must not pile up sweeps.

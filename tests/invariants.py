@@ -17,6 +17,9 @@ from audit.models import AuditEntry
 from billing.documents import digest
 from billing.models import (
     BillingCycle,
+    Correction,
+    CreditNote,
+    DroppedLine,
     EventStatus,
     Invoice,
     LineItem,
@@ -63,6 +66,8 @@ def violations(stripe: StripeStandIn | None = None) -> list[Violation]:
         *_totals(books),
         *_moves(books),
         *_outbox(books),
+        *_replacements(books),
+        *_corrections(),
         *_chain(),
         *_cycles(books),
         *_stored_identities(books),
@@ -87,6 +92,9 @@ class _Books:
         self.messages: Mapping[Any, list[OutboxMessage]] = defaultdict(list)
         for message in OutboxMessage.objects.filter(kind=MessageKind.INVOICE):
             self.messages[message.invoice_id].append(message)
+        # Charged in error, as two people decided: a replacement leaves them out.
+        done = DroppedLine.objects.filter(correction__status="done").select_related("line_item")
+        self.dropped = {(each.line_item.patient_reference, each.line_item.cycle_key) for each in done}
         self.patients = [str(pk) for pk in Patient.objects.values_list("pk", flat=True)]
 
 
@@ -106,7 +114,13 @@ def _charges(books: _Books) -> Iterator[Violation]:
             continue
         for period in books.periods[cycle.office_id]:
             known_at_close = period.pk <= (cycle.last_period_id or 0)
-            if known_at_close and _active_in(period, cycle) and not charged[period.patient_id, cycle.key]:
+            let_off = (period.patient_id, cycle.key) in books.dropped
+            if (
+                known_at_close
+                and _active_in(period, cycle)
+                and not charged[period.patient_id, cycle.key]
+                and not let_off
+            ):
                 yield Violation("I2", f"{period.patient_id} {cycle.key}", "billable, not charged")
 
 
@@ -177,6 +191,44 @@ def _outbox(books: _Books) -> Iterator[Violation]:
         for message in messages:
             if message.status == MessageStatus.DONE and invoice.status == "draft":
                 yield Violation("I8", str(invoice.pk), "its message is done, it was not sent")
+
+
+def _replacements(books: _Books) -> Iterator[Violation]:
+    """What stands in for an invoice charges what that one charged, without what was dropped; never both are live."""
+    by_id = {invoice.pk: invoice for invoice in books.invoices}
+    dropped = set(DroppedLine.objects.values_list("line_item", flat=True))
+    for invoice in books.invoices:
+        live = [line for line in books.lines[invoice.pk] if line.live]
+        if invoice.status == "canceled" and live:
+            yield Violation("I1", str(invoice.pk), f"canceled, with {len(live)} live lines")
+        first = by_id.get(invoice.replaces_id)
+        if first is None:
+            continue
+        if first.status != "canceled":
+            yield Violation("I1", str(invoice.pk), f"replaces an invoice that is {first.status}")
+        left = [line for line in books.lines[first.pk] if line.pk not in dropped]
+        if Counter(map(_charge, books.lines[invoice.pk])) != Counter(map(_charge, left)):
+            yield Violation("I3", str(invoice.pk), "does not charge what the first one did, less what was dropped")
+
+
+def _charge(line: LineItem) -> tuple[Any, ...]:
+    return line.item_type, line.cycle_key, line.patient_reference, line.quantity, line.unit_price_cents
+
+
+def _corrections() -> Iterator[Violation]:
+    """A correction that is done shows in the books, and one that is not has neither note nor replacement (I7)."""
+    notes = set(CreditNote.objects.values_list("pk", flat=True))
+    for correction in Correction.objects.select_related("invoice").defer("note", "invoice__internal_note"):
+        done, name = correction.status == "done", f"{correction.kind} {correction.pk}"
+        if correction.kind == "credit" and done != (correction.pk in notes) and correction.status != "approved":
+            yield Violation("I7", name, f"is {correction.status}, its credit note says otherwise")
+        if correction.kind in {"cancel", "replace"} and done and correction.invoice.status != "canceled":
+            yield Violation("I7", name, f"is done, its invoice is {correction.invoice.status}")
+        if correction.kind == "replace" and done != Invoice.objects.filter(replaces=correction.invoice_id).exists():
+            yield Violation("I7", name, f"is {correction.status}, its replacement says otherwise")
+        own = OutboxMessage.objects.filter(correction=correction).first()
+        if own is not None and own.status == MessageStatus.DONE and correction.status == "approved":
+            yield Violation("I8", name, "its message is done, it has not ended")
 
 
 def _chain() -> Iterator[Violation]:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from gunicorn.config import Config
 
 from audit.standalone.verify_export import arguments_parser
+from billing import correction_delivery, correction_rules, corrections
 from billing.billed_usage import MEANINGS
 from billing.management.reporting import EXIT_ATTENTION, EXIT_DONE, EXIT_USAGE, Problem
 from billing.models import (
@@ -523,6 +524,18 @@ def test_every_address_is_answered():
 )
 def test_the_lists_of_codes_are_complete(title, known):
     assert sorted(first_codes(REASON_CODES, title)) == sorted(known)
+
+
+def test_the_codes_of_corrections_are_complete():
+    modules = (correction_rules, corrections, correction_delivery)
+    known = {
+        each.code
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, correction_rules.CorrectionRefused)
+    } - {correction_rules.CorrectionRefused.code}
+    known |= {f"invoice_{status}" for status in InvoiceStatus}
+    assert {code for row in rows(section(REASON_CODES, "Corrections")) for code in codes(row[0])} == known
 
 
 def test_the_codes_of_a_last_try_are_ones_that_delivery_knows():

@@ -27,12 +27,12 @@ from billing.activation import OfficeNotBillable, PatientNotFound, PeriodEmpty, 
 from billing.api.parsing import BodyTooLarge, LengthRequired
 from billing.charges import (
     AmountMissing,
-    NoteLooksLikePatientData,
     OfficeClosed,
     OfficeTrialing,
     SetupFeeAlreadyCharged,
 )
 from billing.monthly_invoice import NoOpenInvoice
+from billing.staff_notes import NoteLooksLikePatientData
 from offices.import_findings import MESSAGES
 from offices.locking import OfficeBusy, OfficeNotFound
 from offices.timeline import NoPriceVersion

@@ -27,7 +27,6 @@ from billing.api.invoice_rows import Rows, invoice_detail, invoice_rows, payment
 from billing.api.pagination import NewestFirst
 from billing.api.viewset import OfficeViewSet
 from billing.charges import (
-    NoteLooksLikePatientData,
     OfficeClosed,
     OfficeTrialing,
     SetupFeeAlreadyCharged,
@@ -35,6 +34,7 @@ from billing.charges import (
 )
 from billing.models import InvoiceType, Scope
 from billing.monthly_invoice import NoOpenInvoice, ensure_open_invoice
+from billing.staff_notes import NoteLooksLikePatientData
 from offices.timeline import NoPriceVersion
 
 

@@ -11,8 +11,8 @@ from django.db.models import Q, QuerySet
 
 from billing import expectations
 from billing.customers import ALL_CUSTOMERS_SINCE, first_tries_looked_from, office_of_customer
-from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
-from billing.models import Invoice, OutboundRequest, OutboxStep
+from billing.minimization.scan_money import MONEY_LEDGER, decided, invoices_of_a_window
+from billing.models import CorrectionKind, Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
 from offices.models import Office, OfficeStripeAccount
@@ -110,10 +110,8 @@ def _retrieve_customer(variables: Variables) -> Expectation | None:
 
 
 def _pay_invoice(variables: Variables) -> Expectation | None:
-    if "paid_out_of_band" not in variables:
-        return _on_invoice(Operation.PAY_INVOICE)(variables)
-    stripe_id = variables["{invoice}"]
-    return expectations.pay_out_of_band(stripe_id) if settled_out_of_band(stripe_id) else None
+    outside = "paid_out_of_band" in variables
+    return decided(CorrectionKind.OFFLINE_PAYMENT if outside else CorrectionKind.RETRY)(variables)
 
 
 def _list_invoices(variables: Variables) -> Expectation | None:
@@ -162,7 +160,7 @@ _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
     Operation.CREATE_INVOICE_ITEM: _create_item,
     Operation.FINALIZE_INVOICE: _on_invoice(Operation.FINALIZE_INVOICE),
     Operation.PAY_INVOICE: _pay_invoice,
-    Operation.VOID_INVOICE: _on_invoice(Operation.VOID_INVOICE),
-    Operation.MARK_UNCOLLECTIBLE: _on_invoice(Operation.MARK_UNCOLLECTIBLE),
+    Operation.VOID_INVOICE: decided(CorrectionKind.CANCEL, CorrectionKind.REPLACE),
+    Operation.MARK_UNCOLLECTIBLE: decided(CorrectionKind.WRITE_OFF),
     **MONEY_LEDGER,
 }

@@ -140,8 +140,13 @@ def invoices_of_a_window(variables: Variables) -> Expectation | None:
     return None if after is not None and not _is_known(after) else _window(Operation.LIST_INVOICES, variables, after)
 
 
-def settled_out_of_band(stripe_invoice_id: str) -> bool:
-    """Say whether two people decided that this invoice was paid by check or wire."""
-    return Correction.objects.filter(
-        invoice__stripe_invoice_id=stripe_invoice_id, kind=CorrectionKind.OFFLINE_PAYMENT, status__in=_DECIDED
-    ).exists()
+def decided(*kinds: CorrectionKind) -> Expect:
+    """Expect the write of a correction of one of these kinds, if it was decided for this invoice."""
+
+    def expect(variables: Variables) -> Expectation | None:
+        stripe_id = variables["{invoice}"]
+        ours = Correction.objects.filter(invoice__stripe_invoice_id=stripe_id, kind__in=kinds, status__in=_DECIDED)
+        correction = ours.defer("note").first()
+        return None if correction is None else expectations.correct(correction, stripe_id)
+
+    return expect

@@ -238,6 +238,14 @@ class LineItem(models.Model):
                 name="line_item_patient_charge_names_patient_and_cycle",
             ),
         ]
+        indexes = [
+            # Few and never in the month end's way: the adjustments of canceled invoices, which are waived.
+            models.Index(
+                fields=["patient_reference", "cycle_key"],
+                condition=Q(live=False, item_type=ItemType.ADJUSTMENT),
+                name="line_item_waived_adjustment",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.item_type} {self.cycle_key or ''}".strip()

@@ -1,7 +1,8 @@
 """Scenes about charges, delivery and payment: what goes wrong between us and Stripe, and how it comes right."""
 
-from billing.charges import Charge, NoteLooksLikePatientData, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
+from billing.charges import Charge, OfficeTrialing, SetupFeeAlreadyCharged, charge_office
 from billing.models import ChargeReason, Invoice, InvoiceStatus, ParkedOffice, ParkingCode
+from billing.staff_notes import NoteLooksLikePatientData
 from billing.unparking import unpark_office
 from offices.models import CollectionMethod
 from sandbox.demo.patient_scenes import STAFF

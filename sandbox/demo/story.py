@@ -8,6 +8,7 @@ from random import Random
 from billing.office_import import import_offices
 from offices.import_findings import ImportSummary
 from patients.patient_import import import_patients
+from sandbox.demo import correction_scenes as corrections
 from sandbox.demo import money_scenes as money
 from sandbox.demo import patient_scenes as patients
 from sandbox.demo.everyday import live_a_day
@@ -40,6 +41,11 @@ SCENES: dict[str, tuple[Scene, ...]] = {
     "2026-04-01": (money.card_was_declined,),
     "2026-04-08": (money.card_is_retried,),
     "2026-04-14": (patients.inactive_office_returns,),
+    "2026-04-16": (
+        corrections.invoice_is_replaced,
+        corrections.invoice_is_credited,
+        corrections.invoice_is_written_off,
+    ),
     "2026-04-18": (money.invoice_is_voided,),
     "2026-04-20": (money.missed_month_is_caught_up,),
     "2026-04-25": (money.webhooks_out_of_order,),

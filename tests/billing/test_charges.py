@@ -8,13 +8,13 @@ from audit.models import AuditEntry
 from billing.charges import (
     AmountMissing,
     Charge,
-    NoteLooksLikePatientData,
     OfficeClosed,
     OfficeTrialing,
     SetupFeeAlreadyCharged,
     charge_office,
 )
 from billing.models import ChargeReason, Invoice, InvoiceStatus, InvoiceType, LineItem, OutboxMessage
+from billing.staff_notes import NoteLooksLikePatientData
 from offices.models import OfficeStatus
 from tests.builders import ACTOR, make_office, utc
 

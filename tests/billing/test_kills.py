@@ -168,7 +168,8 @@ def finish(scenes: list[Scene]) -> None:
 
 
 def test_the_table_of_kills_names_every_fail_point():
-    assert {point for hits in HITS.values() for point in hits} == set(FailPoint)
+    elsewhere = {point for point in FailPoint if point.startswith("correction.")}  # test_correction_kills.py
+    assert {point for hits in HITS.values() for point in hits} == set(FailPoint) - elsewhere
 
 
 @pytest.mark.parametrize("act", HITS)

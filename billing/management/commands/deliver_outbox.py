@@ -14,6 +14,7 @@ COUNTS = (
     "customers_delivered",
     "invoices_delivered",
     "profiles_delivered",
+    "corrections_delivered",
     "retry_later",
     "parked",
     "superseded",
