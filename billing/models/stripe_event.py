@@ -5,13 +5,29 @@ from django.db.models import Q
 
 
 class EventStatus(models.TextChoices):
-    """Where an event is; `quarantined` names an object we do not know yet, `dead` one we never came to know."""
+    """Where an event is.
+
+    `ignored` tells nothing that we keep, `quarantined` names an object we do not know yet, `dead` one that we never
+    came to know or could not read, `foreign` one of another system on the same account, `distrusted` comes from the
+    other mode than our key's.
+    """
 
     PENDING = "pending"
     DONE = "done"
     IGNORED = "ignored"
     QUARANTINED = "quarantined"
     DEAD = "dead"
+    FOREIGN = "foreign"
+    DISTRUSTED = "distrusted"
+
+
+class EventTrouble(models.TextChoices):
+    """What is wrong with an event that was worked through or waits, in its `error_code` (beside Stripe's own codes)."""
+
+    OBJECT_UNKNOWN = "object_unknown"
+    OBJECT_FOREIGN = "object_foreign"
+    OTHER_MODE = "other_mode"
+    OTHER_VERSION = "other_version"
 
 
 class StripeEvent(models.Model):
@@ -47,6 +63,7 @@ class StripeEvent(models.Model):
             models.Index(fields=["object_id"], name="stripe_event_by_object"),
             models.Index(fields=["-received_at", "event_id"], name="stripe_event_by_receipt"),
             models.Index(fields=["status"], condition=Q(status=EventStatus.DEAD), name="stripe_event_dead"),
+            models.Index(fields=["received_at"], condition=~Q(error_code=""), name="stripe_event_trouble_by_time"),
         ]
 
     def __str__(self) -> str:
