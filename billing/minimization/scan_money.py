@@ -87,6 +87,13 @@ def _retrieved(operation: Operation, name: str) -> Expect:
     return expect
 
 
+def _invoice_payments(variables: Variables) -> Expectation | None:
+    intent = variables.get("payment[payment_intent]")
+    if intent is None:
+        return _listed(Operation.LIST_INVOICE_PAYMENTS, "invoice")(variables)
+    return expectations.payments_of_intent(intent) if _is_known(intent) else None
+
+
 def _pending_items(variables: Variables) -> Expectation | None:
     after = variables.get("starting_after")
     return None if after is not None and not _is_known(after) else expectations.list_pending_items(after)
@@ -122,7 +129,7 @@ MONEY_LEDGER: Mapping[Operation, Expect] = {
     Operation.CREATE_CREDIT_NOTE: _create_credit_note,
     Operation.LIST_CREDIT_NOTES: _listed(Operation.LIST_CREDIT_NOTES, "invoice"),
     Operation.RETRIEVE_CREDIT_NOTE: _retrieved(Operation.RETRIEVE_CREDIT_NOTE, "{credit_note}"),
-    Operation.LIST_INVOICE_PAYMENTS: _listed(Operation.LIST_INVOICE_PAYMENTS, "invoice"),
+    Operation.LIST_INVOICE_PAYMENTS: _invoice_payments,
     Operation.LIST_PENDING_ITEMS: _pending_items,
     Operation.RETRIEVE_PAYMENT_INTENT: _retrieved(Operation.RETRIEVE_PAYMENT_INTENT, "{payment_intent}"),
     Operation.RETRIEVE_CHARGE: _retrieved(Operation.RETRIEVE_CHARGE, "{charge}"),
