@@ -17,6 +17,8 @@ from billing.wake_up import Bell, ring_after_commit
 from offices.audit_stream import office_stream
 from offices.encryption import blind_index
 from offices.models import BEGINNING, CollectionMethod, Office, OfficeStripeAccount
+from offices.encryption import blind_indexes
+from offices.models import CollectionMethod, Office, OfficeStripeAccount
 
 # The blind index of customer ids (privacy.md, "Identity": Stripe customer id -> office).
 CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"
@@ -35,6 +37,17 @@ def first_tries_looked_from(since: int) -> tuple[datetime, datetime]:
     """Return [from, to): the instants of a first try for which `look_from` gives `since`."""
     start = datetime.fromtimestamp(since, UTC) + _CLOCK_DIFFERENCE
     return start, start + timedelta(seconds=1)
+
+
+def office_of_customer(customer_id: str) -> UUID | None:
+    """Return the office with this customer at Stripe, found under every index key, also amid a rotation."""
+    accounts = OfficeStripeAccount.objects.filter(customer_index__in=customer_digests(customer_id))
+    return accounts.values_list("office_id", flat=True).first()
+
+
+def customer_digests(customer_id: str) -> list[str]:
+    """Return the customer's blind index under every key: look a customer up with all of them."""
+    return [index.digest for index in blind_indexes(customer_id, context=CUSTOMER_CONTEXT)]
 
 
 def queue_customers(office_ids: Collection[UUID], *, actor: str, now: datetime) -> None:

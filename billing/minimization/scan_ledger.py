@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from billing import expectations
 from billing.customers import ALL_CUSTOMERS_SINCE, CUSTOMER_CONTEXT, first_tries_looked_from
 from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
+from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
+from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, is_known, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
@@ -75,6 +77,12 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
         return expectations.on_invoice(operation, variables["{invoice}"]) if known else None
 
     return expect
+
+
+def _retrieve_invoice(variables: Variables) -> Expectation | None:
+    """One of ours, or one that an event names and of which we ask whether it is ours."""
+    known = is_known(variables["{invoice}"])
+    return expectations.on_invoice(Operation.RETRIEVE_INVOICE, variables["{invoice}"]) if known else None
 
 
 def _list_lines(variables: Variables) -> Expectation | None:
@@ -146,7 +154,7 @@ _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
     Operation.RETRIEVE_CUSTOMER: _retrieve_customer,
     Operation.CREATE_INVOICE: _create_invoice,
     Operation.LIST_INVOICES: _list_invoices,
-    Operation.RETRIEVE_INVOICE: _on_invoice(Operation.RETRIEVE_INVOICE),
+    Operation.RETRIEVE_INVOICE: _retrieve_invoice,
     Operation.LIST_INVOICE_LINES: _list_lines,
     Operation.CREATE_INVOICE_ITEM: _create_item,
     Operation.FINALIZE_INVOICE: _on_invoice(Operation.FINALIZE_INVOICE),
