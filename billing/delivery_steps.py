@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
+from billing.expected_news import expect_news
 from billing.fail_points import FailPoint, reach
 from billing.models import MessageKind, MessageStatus, OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
@@ -178,6 +179,8 @@ def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime)
 
 def _finish(message: OutboxMessage, step: OutboxStep, object_id: str, now: datetime) -> str:
     hold(message, now)
-    OutboxStep.objects.filter(pk=step.pk).update(stripe_object_id=object_id, done_at=now)
+    with transaction.atomic():
+        OutboxStep.objects.filter(pk=step.pk).update(stripe_object_id=object_id, done_at=now)
+        expect_news(step, object_id, now=now)
     reach(FailPoint.DELIVERY_STEP_DONE)
     return object_id

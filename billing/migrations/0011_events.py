@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("events_seen", models.PositiveIntegerField(default=0)),
                 ("events_new", models.PositiveIntegerField(default=0)),
+                ("page_ends", models.TextField(blank=True, default="")),
                 ("events_unreadable", models.PositiveIntegerField(default=0)),
             ],
         ),

@@ -158,7 +158,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id step event_type registered_at expected_by heard_at pulled_at",
     },
     "billing.EventReplay": {
-        _SAFE: "window_from window_until",
+        _SAFE: "window_from window_until page_ends",
         _AGGREGATE: "events_seen events_new events_unreadable",
         _INTERNAL: "id actor dry_run started_at finished_at",
     },

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 class EventReplay(models.Model):
     """One look through the events made at Stripe in [window_from, window_until); unfinished, it is done again.
 
-    `events_new` had not arrived by webhook. A dry run only counts them.
+    Counted are the events that we listen to; `events_new` had not arrived by webhook. A dry run only counts them.
     """
 
     window_from = models.DateTimeField()
@@ -18,6 +18,8 @@ class EventReplay(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     events_seen = models.PositiveIntegerField(default=0)
     events_new = models.PositiveIntegerField(default=0)
+    # Where each page of the list ended, " evt_1 evt_2 ": what the next request named.
+    page_ends = models.TextField(blank=True, default="")
     # Objects of the list that are no events as we know them, such as those of another format.
     events_unreadable = models.PositiveIntegerField(default=0)
 
