@@ -131,4 +131,4 @@ def _finish(replay: EventReplay, *, finished: bool, actor: str, now: datetime) -
             payload = {"replay": replay.pk, "new": replay.events_new}
             record(Fact(stripe_events.EVENT_STREAM, "events.replayed", payload), actor=actor, now=now)
     if replay.events_new and not replay.dry_run:
-        logger.warning("events_were_missed", new=replay.events_new, seen=replay.events_seen)
+        logger.warning("events_were_missed", count=replay.events_new)

@@ -65,7 +65,7 @@ def _there(stripe: StripeStandIn, row: dict[str, Any]) -> dict[str, Any]:
         "overpaid": row["amount_overpaid"],
         "credited": row["pre_payment_credit_notes_amount"],
         "written off": row["status"] == "uncollectible",
-        "processing": row["status"] == "open" and bool(waits & intents),
+        "processing": any(each["status"] == "open" and each["payment"]["payment_intent"] in waits for each in payments),
         "payments": {(each["id"], each["status"], each["amount_paid"] or 0) for each in payments},
         "refunds": set(_of(stripe, "refund", intents)),
         "disputes": set(_of(stripe, "dispute", intents)),

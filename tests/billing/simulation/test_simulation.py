@@ -11,10 +11,11 @@ from datetime import timedelta
 
 import pytest
 
+from billing.charges import Charge, charge_office
 from billing.delivery import deliver_due
 from billing.event_replay import replay_events
 from billing.invoice_pull import pull_invoice
-from billing.models import EventStatus, Invoice, InvoiceStatus, ParkedOffice, Payment, StripeEvent
+from billing.models import ChargeReason, EventStatus, Invoice, InvoiceStatus, ParkedOffice, Payment, StripeEvent
 from billing.silence import notice_silence
 from billing.stripe_events import process_due
 from sandbox.stripe_standin import Fault, Faults, StripeStandIn
@@ -22,13 +23,13 @@ from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, drain
 from tests.billing.simulation.books import differences
 from tests.billing.simulation.post import LATEST, Post
 from tests.billing.simulation.world import World
-from tests.builders import ACTOR
+from tests.builders import ACTOR, make_office
 from tests.invariants import assert_invariants
 
 pytestmark = pytest.mark.django_db
 
 SAMPLE, FULL = 25, 1_000
-STEPS = 40
+STEPS = 36
 CARDS = ("succeeds", "declined", "processing", "none")
 # Reads fail too; all of it passes, as it does at Stripe.
 RATES = {Fault.UNAVAILABLE: 0.03, Fault.RATE_LIMITED: 0.03, Fault.HANG_AFTER_COMMIT: 0.02, Fault.MALFORMED_BODY: 0.02}
@@ -75,7 +76,7 @@ class Simulation:
         moments = {change: self.accept_both, change + 4: self.sign_anew, change + 8: self.accept_the_new}
         for step in range(STEPS):
             moments.get(step, lambda: None)()
-            self.told.append(self.world.act() if self.source.random() < 0.6 else "time passes")
+            self.told.append(self.world.act() if self.source.random() < 0.75 else "time passes")
             if step == STEPS // 2:
                 self.bill()
             self.pass_time()
@@ -84,9 +85,15 @@ class Simulation:
         self.wait_for_the_post()
 
     def bill(self) -> None:
-        for _ in range(self.source.randint(1, 2)):
+        for _ in range(self.source.randint(1, 3)):
             self.stripe.dashboard.set_card(self.source.choice(CARDS))
-            close_month(collection_method=self.source.choice(["send_invoice", "charge_automatically"]))
+            method = self.source.choice(["send_invoice", "charge_automatically"])
+            if self.source.random() < 0.2:
+                close_month(collection_method=method)
+                continue
+            office = make_office(collection_method=method)
+            charge = Charge(ChargeReason.TRAINING, amount_cents=self.source.randint(50, 90_000))
+            charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=self.clock.at)
         for _ in range(6):
             deliver_due(clock=self.clock)
             self.clock.forward(seconds=self.source.choice([1, 10, 60]))
