@@ -24,7 +24,7 @@ class StripeEventPage(BillingPage):
     """The inbox."""
 
     list_display = [*EVENT_COLUMNS[:2], stripe_id("object_id", title="object"), EVENT_COLUMNS[2], *EVENT_COLUMNS[4:]]
-    list_filter = ["status", "livemode", ("conflict_at", EmptyFieldListFilter)]
+    list_filter = ["status", "error_code", "livemode", ("conflict_at", EmptyFieldListFilter)]
     ordering = ["-received_at", "pk"]
     finds = Exactly(ids=[], texts=["pk", "object_id"])
     search_help_text = "evt_… or the object's id (exact)"
