@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0007_corrections_frozen"),
+        ("billing", "0009_ways_out"),
     ]
 
     operations = [
