@@ -3,13 +3,16 @@
 import json
 from contextlib import suppress
 from datetime import timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from django.core.management import call_command
 
 from audit.models import AuditEntry
 from billing.event_replay import FIRST_WINDOW, KEPT, OVERLAP, WindowEmpty, replay_events
+from billing.minimization.outbound_scan import judge, scanner
 from billing.models import EventReplay, ExpectedEvent, Invoice, InvoiceStatus, StripeEvent
+from billing.stripe_events import process_due
 from sandbox.stripe_standin import Fault
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, ring
 from tests.builders import ACTOR
@@ -173,3 +176,41 @@ def test_the_command_with_a_stripe_that_is_away_says_so_and_ends_well(stripe, ca
     assert told["ok"]
     assert [problem["code"] for problem in told["problems"]] == ["no_reply"]
     assert EventReplay.objects.get().finished_at is None
+
+
+# --- What was asked is what the scan allows ---
+def verdict(scan, raw, **changes: str) -> str:
+    path, _, query = raw.target.partition("?")
+    params = dict(parse_qsl(query)) | changes
+    request = {"method": raw.method, "path": path, "params": params, "headers": dict(raw.headers)}
+    return judge(request, scan).reason
+
+
+def test_every_page_of_a_replay_stays_allowed_and_no_other_window_is(stripe, clock, missed):
+    (invoice,) = stripe.objects("invoice")
+    for number in range(250):
+        stripe.dashboard.edit("invoice", invoice["id"], description=f"{number}")
+    clock.forward(minutes=1)
+    stripe.forget_requests()
+    replay(clock)
+    asked = [raw for raw in stripe.requests if raw.path == "/v1/events"]
+    scan = scanner()
+
+    assert len(asked) == 3
+    assert {verdict(scan, raw) for raw in stripe.requests} == {"allowed"}
+    assert verdict(scan, asked[0], **{"created[gte]": "1700000000"}) != "allowed"
+    assert verdict(scan, asked[1], starting_after="evt_1AmelieZweistein") != "allowed"
+
+
+def test_the_questions_about_an_unknown_invoice_stay_allowed(stripe, clock, missed):
+    Invoice.objects.filter(pk=missed.pk).update(stripe_invoice_id=None)
+    ring(stripe, clock.at)
+    stripe.forget_requests()
+    for _ in range(5):
+        process_due(clock=clock)
+        clock.forward(hours=7)
+    scan = scanner()
+
+    asked = {raw.path.split("/")[2] for raw in stripe.requests}
+    assert {"invoices", "invoice_payments"} <= asked
+    assert {verdict(scan, raw) for raw in stripe.requests} == {"allowed"}
