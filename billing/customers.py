@@ -15,10 +15,8 @@ from billing.outbox import new_message
 from billing.parking import park_office
 from billing.wake_up import Bell, ring_after_commit
 from offices.audit_stream import office_stream
-from offices.encryption import blind_index
+from offices.encryption import blind_index, blind_indexes
 from offices.models import BEGINNING, CollectionMethod, Office, OfficeStripeAccount
-from offices.encryption import blind_indexes
-from offices.models import CollectionMethod, Office, OfficeStripeAccount
 
 # The blind index of customer ids (privacy.md, "Identity": Stripe customer id -> office).
 CUSTOMER_CONTEXT = "offices.officestripeaccount.customer_id"

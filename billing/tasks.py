@@ -46,6 +46,8 @@ def process_stripe_events() -> None:
 def rebuild_books() -> None:
     """Rebuild all books from the log and keep what was changed by hand."""
     keep_findings(actor="system:beat", now=timezone.now())
+
+
 def replay_stripe_events() -> None:
     """Ask again for the events since the last whole replay, in case a webhook was lost."""
     event_replay.replay_events(since=None, actor="system:beat", clock=timezone.now)

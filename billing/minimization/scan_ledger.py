@@ -11,8 +11,6 @@ from django.db.models import QuerySet
 
 from billing import expectations
 from billing.customers import ALL_CUSTOMERS_SINCE, CUSTOMER_CONTEXT, first_tries_looked_from
-from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, settled_out_of_band
-from billing.customers import CUSTOMER_CONTEXT, first_tries_looked_from
 from billing.minimization.scan_money import MONEY_LEDGER, invoices_of_a_window, is_known, settled_out_of_band
 from billing.models import Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
