@@ -85,5 +85,5 @@ def _stuck(request: HttpRequest) -> Iterator[Attention]:
         )
         odd = health.other_mode + health.other_version
         yield Attention("Events of another version or mode", "The endpoint at Stripe is set up wrong", odd, address)
-        address = list_of("billing_stripeevent")
+        address = list_of("billing_expectedevent", heard_at__isempty=1, pulled_at__isempty=1)
         yield Attention("Silence of Stripe", "News that a request should have brought by now", health.silent, address)
