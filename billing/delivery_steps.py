@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
+from billing.expected_news import expect_news
 from billing.fail_points import FailPoint, reach
 from billing.models import MessageKind, MessageStatus, OutboxMessage, OutboxStep
 from billing.stripe_connection import call_stripe
@@ -179,6 +180,9 @@ def _renew_key_if_spent(message: OutboxMessage, step: OutboxStep, now: datetime)
 def _finish(message: OutboxMessage, step: OutboxStep, object_id: str, now: datetime) -> str:
     hold(message, now)
     column = "customer_id" if object_id.startswith("cus_") else "stripe_object_id"
-    OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True).update(**{column: object_id, "done_at": now})
+    with transaction.atomic():
+        undone = OutboxStep.objects.filter(pk=step.pk, done_at__isnull=True)
+        if undone.update(**{column: object_id, "done_at": now}):
+            expect_news(step, object_id, now=now)
     reach(FailPoint.DELIVERY_STEP_DONE)
     return object_id

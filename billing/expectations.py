@@ -178,6 +178,12 @@ def listed_of(operation: Operation, name: str, stripe_id: str, after: str | None
     return Expectation(operation, {name: stripe_id, **_after(after)})
 
 
+def payments_of_intent(payment_intent: str) -> Expectation:
+    """The invoices that a payment intent of our inbox pays."""
+    values = {"payment[type]": "payment_intent", "payment[payment_intent]": payment_intent}
+    return Expectation(Operation.LIST_INVOICE_PAYMENTS, values)
+
+
 def list_pending_items(after: str | None) -> Expectation:
     """Items without an invoice, page by page."""
     return Expectation(Operation.LIST_PENDING_ITEMS, _after(after))

@@ -15,7 +15,7 @@ from billing import expectations, payment_rows, payment_status
 from billing.fail_points import FailPoint, reach
 from billing.models import Invoice, InvoiceStatus, OutboxMessage, Payment
 from billing.stripe_connection import call_stripe
-from billing.stripe_gateway.inbound import InboundInvoice, InboundPage, InboundPayment, InvoiceState, PaymentState
+from billing.stripe_gateway.inbound import InboundInvoice, InboundPage, InboundPayment, PaymentState
 from billing.stripe_gateway.inbound_money import InboundCreditNote, InboundDispute, InboundPaymentIntent, InboundRefund
 from billing.stripe_gateway.operation import Operation
 from billing.stripe_gateway.outbound import OutboundRequest, RetrieveInvoice
@@ -75,11 +75,11 @@ def fetch(stripe_invoice_id: str, *, money_back: bool, message: OutboxMessage | 
     payments = invoice.payments
     if invoice.payments_have_more:
         payments = tuple(_all_of(Operation.LIST_INVOICE_PAYMENTS, "invoice", invoice.id, ListInvoicePayments, message))
-    waiting = invoice.status == InvoiceState.OPEN and invoice.attempted
+    # Whatever became of the invoice: a bank debit goes on after a write-off, or when checks paid it meanwhile.
     intents = [
         _intent(payment.payment_intent_id, message)
         for payment in payments
-        if waiting and payment.status == PaymentState.OPEN and payment.payment_intent_id
+        if invoice.attempted and payment.status == PaymentState.OPEN and payment.payment_intent_id
     ]
     seen = SeenMoney(invoice, payments, tuple(intents))
     return _with_money_back(seen, message) if money_back else seen

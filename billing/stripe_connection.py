@@ -49,6 +49,11 @@ def call_stripe(
         _message.reset(token)
 
 
+def live_mode() -> bool:
+    """Whether our key moves real money; Stripe writes the mode into each key (`sk_live_`, `rk_test_`)."""
+    return settings.STRIPE_API_KEY.startswith(("sk_live_", "rk_live_"))
+
+
 @lru_cache(maxsize=4)
 def _gateway(api_key: str, base_url: str, rate: int) -> StripeGateway:
     limiter = SharedRateLimiter(cache, rate)

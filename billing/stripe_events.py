@@ -1,50 +1,45 @@
-"""Stripe to inbox to payment status: an event only says which object to fetch (architecture.md).
+"""Stripe to inbox to our rows: an event only says which object to fetch (architecture.md).
 
 Events repeat, reorder and tie within a second, so the present state is always fetched, and applied only over the
-version that was read before asking.
+version that was read before asking. All events of one invoice that are due together cost one fetch.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import Error as DatabaseFailure
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from audit.chain import Fact, record
+from billing.careful_pull import Pulled, code_of_delay, pull_carefully, raise_if_disconnected
+from billing.customer_news import look_at_customer
 from billing.customers import CUSTOMER_CONTEXT
+from billing.event_outcomes import QUARANTINE_TRIES, EventSummary, later, quarantine, settle
 from billing.fail_points import FailPoint, reach
-from billing.incidents import record_incident
-from billing.invoice_pull import pull_invoice
-from billing.models import EventStatus, Invoice, ParkingCode, StripeEvent
-from billing.parking import park_office
-from billing.payment_status import InvoiceDiffers, VersionChanged
-from billing.stripe_gateway.refusal import OutboundRefused
-from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
+from billing.models import EventStatus, EventTrouble, StripeEvent
+from billing.stripe_connection import live_mode
+from billing.stripe_gateway.client import API_VERSION
+from billing.stripe_gateway.replies import StripeReplyUnusable
 from billing.stripe_gateway.webhook import EventEnvelope
+from billing.stripe_objects import CustomerNews, Found, InvoiceNews, Stranger, find, is_news
 from billing.wake_up import Bell, ring_after_commit
 from offices.encryption import blind_index
-from offices.locking import OfficeBusy
 
 logger = structlog.get_logger(__name__)
 
 ACTOR = "system:stripe_events"
+EVENT_STREAM = "stripe_events"
 BATCH = 100
-# Our own commit may be behind Stripe's event, and events may come days late: with the back-off below, about five days.
-QUARANTINE_TRIES = 30
 FIRST_BACK_OFF, LONGEST_BACK_OFF = timedelta(seconds=15), timedelta(hours=6)
+# Our own commit may be seconds behind Stripe's event. Then Stripe is asked whose the object is: after two minutes, an
+# hour, two days, and before it is given up.
+ASK_ON_TRIES = frozenset({4, 8, 16, QUARANTINE_TRIES})
 _WAITING = (EventStatus.PENDING, EventStatus.QUARANTINED)
 
-
-@dataclass(slots=True)
-class EventSummary:
-    """What a drain of the inbox did, in counts."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    parked: list[UUID] = field(default_factory=list)
+Clock = Callable[[], datetime]
 
 
 def receive(envelope: EventEnvelope, *, now: datetime) -> None:
@@ -93,21 +88,29 @@ def _object(object_id: str) -> tuple[str, str | None, str | None, str | None]:
     return "", sealed, index.digest, index.key_id
 
 
-def process_due(*, clock: Callable[[], datetime]) -> EventSummary:
-    """Work through the events that are due: one fetch for all events of the same object; safe to run at once."""
+def process_due(*, clock: Clock, retry_dead_for: str | None = None) -> EventSummary:
+    """Work through the events that are due; safe to run at once. `retry_dead_for`: who wants dead ones tried again."""
+    if retry_dead_for is not None:
+        _revive(actor=retry_dead_for, now=clock())
     summary = EventSummary()
     while claimed := _claim(clock()):
-        by_object: dict[str, list[StripeEvent]] = defaultdict(list)
-        for event in claimed:
-            by_object[event.object_id].append(event)
-        for object_id, events in by_object.items():
-            _process(object_id, events, clock, summary)
+        _work_through(claimed, clock, summary)
     return summary
 
 
-def preview(*, now: datetime) -> EventSummary:
+def preview(*, now: datetime, retry_dead: bool = False) -> EventSummary:
     """Count what waits, without claiming and without a request (`--dry-run`)."""
-    return EventSummary(Counter(waiting=_due(now).count()))
+    dead = StripeEvent.objects.filter(status=EventStatus.DEAD).count() if retry_dead else 0
+    return EventSummary(Counter(waiting=_due(now).count() + dead))
+
+
+@transaction.atomic
+def _revive(*, actor: str, now: datetime) -> None:
+    """Give dead events all their tries again."""
+    dead = StripeEvent.objects.filter(status=EventStatus.DEAD)
+    number = dead.update(status=EventStatus.PENDING, attempts=0, next_attempt_at=now, processed_at=None)
+    if number:
+        record(Fact(EVENT_STREAM, "events.retried", {"events": number}), actor=actor, now=now)
 
 
 def _due(now: datetime) -> QuerySet[StripeEvent]:
@@ -129,84 +132,88 @@ def _claim(now: datetime) -> list[StripeEvent]:
     return events
 
 
-def _process(
-    object_id: str, events: Sequence[StripeEvent], clock: Callable[[], datetime], summary: EventSummary
-) -> None:
-    if not object_id.startswith("in_"):
-        # Charges, refunds, disputes and customers become rows with the reconciliation; the events are kept for it.
-        _settle(events, EventStatus.IGNORED, clock(), summary)
-        return
-    invoice = (
-        Invoice.objects.filter(stripe_invoice_id=object_id)
-        .only("pk", "office_id", "version", "stripe_invoice_id")
-        .first()
-    )
-    if invoice is None:
-        _quarantine(events, clock(), summary)
-        return
+def _work_through(claimed: Sequence[StripeEvent], clock: Clock, summary: EventSummary) -> None:
+    """Sort the events by what they are about, then fetch each of those things once."""
+    by_object: dict[str, list[StripeEvent]] = defaultdict(list)
+    for event in _believed(claimed, clock(), summary):
+        by_object[_object_of(event)].append(event)
+    of_invoice: dict[UUID, list[StripeEvent]] = defaultdict(list)
+    with_money_back: set[UUID] = set()
+    for object_id, events in by_object.items():
+        found = _find(object_id, events, clock, summary)
+        if isinstance(found, InvoiceNews):
+            of_invoice[found.invoice_id] += events
+            with_money_back |= {found.invoice_id} if found.money_back else set()
+        elif isinstance(found, CustomerNews):
+            _look_at_customer(found, events, clock, summary)
+        elif found is not None:
+            _put_away(found, events, clock(), summary)
+    for invoice_id, events in of_invoice.items():
+        pulled = pull_carefully(invoice_id, actor=ACTOR, clock=clock, money_back=invoice_id in with_money_back)
+        _conclude(pulled, events, clock(), summary)
+
+
+def _object_of(event: StripeEvent) -> str:
+    return event.object_id or event.customer_id or ""
+
+
+def _believed(claimed: Sequence[StripeEvent], now: datetime, summary: EventSummary) -> list[StripeEvent]:
+    """Set apart the events of the other mode, and say loudly when Stripe speaks another version than we read."""
+    live = live_mode()
+    distrusted = [event for event in claimed if event.livemode != live]
+    if distrusted:
+        # A test event on a live key, or the other way round: an endpoint or a key is set up wrong.
+        logger.error("events_of_other_mode", count=len(distrusted))
+        settle(distrusted, EventStatus.DISTRUSTED, now, summary, trouble=EventTrouble.OTHER_MODE)
+    odd = sum(event.api_version not in {"", API_VERSION} for event in claimed)
+    if odd:
+        # Harmless to our books, which are read with the pinned version; the endpoint should be made anew.
+        logger.error("events_of_other_version", count=odd)
+    return [event for event in claimed if event.livemode == live]
+
+
+def _find(object_id: str, events: Sequence[StripeEvent], clock: Clock, summary: EventSummary) -> Found | None:
+    """Return what the events are about, None when that could not be found out now."""
+    if not any(is_news(event.event_type) for event in events):
+        return Stranger.UNRELATED
     try:
-        pull_invoice(invoice, actor=ACTOR, clock=clock)
-    except (StripeUnavailable, StripeReplyUnusable, OfficeBusy, VersionChanged) as error:
-        _note(events, getattr(error, "code", type(error).__name__), summary)
-        return
+        return find(object_id, ask=any(event.attempts in ASK_ON_TRIES for event in events))
     except Exception as error:  # noqa: BLE001 - one odd object must not hold up the news of all the others
-        _raise_if_disconnected(error)
-        _stop(invoice, events, error, clock(), summary)
-        return
-    reach(FailPoint.EVENTS_APPLIED)
-    _settle(events, EventStatus.DONE, clock(), summary)
+        _postpone(events, error, clock(), summary)
+        return None
 
 
-def _stop(
-    invoice: Invoice, events: Sequence[StripeEvent], error: Exception, now: datetime, summary: EventSummary
-) -> None:
-    """Park the office; what differs at Stripe is known now, anything else is tried again after a person looked."""
+def _look_at_customer(news: CustomerNews, events: Sequence[StripeEvent], clock: Clock, summary: EventSummary) -> None:
     try:
-        _park(invoice, error, now)
-    except OfficeBusy:
-        _note(events, "office_busy", summary)
+        look_at_customer(news.office_id, actor=ACTOR, clock=clock)
+    except Exception as error:  # noqa: BLE001 - as above
+        _postpone(events, error, clock(), summary)
         return
-    summary.parked.append(invoice.office_id)
-    if isinstance(error, InvoiceDiffers | StripeRefused):
-        _settle(events, EventStatus.DONE, now, summary)
+    settle(events, EventStatus.DONE, clock(), summary)
+
+
+def _postpone(events: Sequence[StripeEvent], error: Exception, now: datetime, summary: EventSummary) -> None:
+    raise_if_disconnected(error)
+    code = code_of_delay(error)
+    if code is None:
+        logger.error("event_not_understood", error=type(error))
+    hopeless = code is None or isinstance(error, StripeReplyUnusable)
+    later(events, code or "unexpected_error", now, summary, hopeless=hopeless)
+
+
+def _conclude(pulled: Pulled, events: Sequence[StripeEvent], now: datetime, summary: EventSummary) -> None:
+    summary.parked += [pulled.parked] if pulled.parked else []
+    if pulled.settled:
+        reach(FailPoint.EVENTS_APPLIED)
+        settle(events, EventStatus.DONE, now, summary)
     else:
-        _note(events, ParkingCode.UNEXPECTED_ERROR, summary)
+        later(events, pulled.code, now, summary, hopeless=pulled.hopeless)
 
 
-def _park(invoice: Invoice, error: Exception, now: datetime) -> None:
-    differs = isinstance(error, InvoiceDiffers | StripeRefused)
-    code = ParkingCode.STRIPE_OBJECT_UNEXPECTED if differs else ParkingCode.UNEXPECTED_ERROR
-    with transaction.atomic():
-        if isinstance(error, OutboundRefused):
-            record_incident(error.refusal, call_site="stripe_events", actor=ACTOR, now=now, office_id=invoice.office_id)
-        incident = park_office(office_id=invoice.office_id, code=code, actor=ACTOR, now=now)
-    logger.error("event_parked_its_office", incident=incident, error=type(error))
-
-
-def _raise_if_disconnected(error: Exception) -> None:
-    """A lost connection to the database is nobody's fault: stop, and let the next drain go on."""
-    if isinstance(error, DatabaseFailure) and not connection.is_usable():
-        raise error
-
-
-def _settle(events: Iterable[StripeEvent], status: EventStatus, now: datetime, summary: EventSummary) -> None:
-    ids = [event.pk for event in events]
-    StripeEvent.objects.filter(pk__in=ids).update(status=status, processed_at=now, error_code="")
-    summary.counts[status] += len(ids)
-
-
-def _quarantine(events: Iterable[StripeEvent], now: datetime, summary: EventSummary) -> None:
-    """The object is not ours, or our own commit is behind: try again for a while, then keep it as dead."""
-    for event in events:
-        dead = event.attempts >= QUARANTINE_TRIES
-        status = EventStatus.DEAD if dead else EventStatus.QUARANTINED
-        StripeEvent.objects.filter(pk=event.pk).update(
-            status=status, error_code="object_unknown", processed_at=now if dead else None
-        )
-        summary.counts[status] += 1
-
-
-def _note(events: Iterable[StripeEvent], code: str, summary: EventSummary) -> None:
-    ids = [event.pk for event in events]
-    StripeEvent.objects.filter(pk__in=ids).update(error_code=code)
-    summary.counts["retry_later"] += len(ids)
+def _put_away(stranger: Stranger, events: Iterable[StripeEvent], now: datetime, summary: EventSummary) -> None:
+    if stranger is Stranger.UNKNOWN:
+        quarantine(events, now, summary)
+    elif stranger is Stranger.FOREIGN:
+        settle(events, EventStatus.FOREIGN, now, summary, trouble=EventTrouble.OBJECT_FOREIGN)
+    else:
+        settle(events, EventStatus.IGNORED, now, summary)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
-from billing import alerts, corrections, delivery, stripe_events
+from billing import alerts, corrections, delivery, event_replay, silence, stripe_events
 from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
 from billing.rebuilt_books.check import keep_findings
@@ -52,6 +52,17 @@ def process_stripe_events() -> None:
 def rebuild_books() -> None:
     """Rebuild all books from the log and keep what was changed by hand."""
     keep_findings(actor="system:beat", now=timezone.now())
+
+
+def replay_stripe_events() -> None:
+    """Ask again for the events since the last whole replay, in case a webhook was lost."""
+    event_replay.replay_events(since=None, actor="system:beat", clock=timezone.now)
+
+
+@shared_task
+def notice_silence() -> None:
+    """Fetch what Stripe should have told us about by now."""
+    silence.notice_silence(clock=timezone.now)
 
 
 @shared_task

@@ -66,6 +66,15 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour=7, minute=50),
         "options": {"expires": 3600},
     },
+    # An hour after a lost webhook nobody has been dunned yet; each window overlaps the last one, and after an outage of
+    # ours it is as long as the outage. At 20 past, away from the run and the canary.
+    "replay-stripe-events": {
+        "task": "billing.tasks.replay_stripe_events",
+        "schedule": crontab(minute=20),
+        "options": {"expires": 3000},
+    },
+    # A write waits a quarter of an hour for its news (billing/expected_news.py); this adds five minutes at most.
+    "notice-silence": {"task": "billing.tasks.notice_silence", "schedule": 300.0, "options": {"expires": 300}},
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

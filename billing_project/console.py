@@ -76,6 +76,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Requests that left", "upload", "billing_outboundrequest"),
         _entry("Events received", "inbox", "billing_stripeevent"),
         _entry("News expected", "notifications", "billing_expectedevent"),
+        _entry("News asked for again", "history", "billing_eventreplay"),
         _entry("Customers", "link", "offices_officestripeaccount"),
         _entry("Payable links", "open_in_new", "billing_hostedinvoicepage"),
         _entry("Approved profiles", "verified_user", "billing_officeprofile"),

@@ -19,6 +19,7 @@ from billing.models import (
     Discrepancy,
     Dispute,
     DroppedLine,
+    EventReplay,
     Invoice,
     MonthClose,
     OfficeApiKey,
@@ -171,6 +172,11 @@ class Rows:
         times = {"found_at": NOW, "last_seen_at": NOW}
         values = {"kind": "total", "subject": "invoice:1", "repair": "look"}
         return Discrepancy.objects.create(run=self.reconciliation_run, **times, **values)
+
+    @cached_property
+    def replay(self) -> EventReplay:
+        window = {"window_from": OPENED_AT, "window_until": NOW}
+        return EventReplay.objects.create(actor=ACTOR, started_at=NOW, **window)
 
     @cached_property
     def event(self) -> StripeEvent:

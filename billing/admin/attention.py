@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.read_only import list_of, may_view, related
 from billing.admin.runs import RUN_COLUMNS
+from billing.event_health import event_health
 from billing.models import (
     BillingRun,
     EventStatus,
+    EventTrouble,
     Incident,
     Invoice,
     InvoiceStatus,
@@ -76,3 +79,11 @@ def _stuck(request: HttpRequest) -> Iterator[Attention]:
         events = StripeEvent.objects.filter(status__in=unread).count()
         address = list_of("billing_stripeevent", status__in=",".join(unread))
         yield Attention("Events not understood", "About an object we do not know", events, address)
+        health = event_health(now=timezone.now())
+        address = list_of(
+            "billing_stripeevent", error_code__in=f"{EventTrouble.OTHER_MODE},{EventTrouble.OTHER_VERSION}"
+        )
+        odd = health.other_mode + health.other_version
+        yield Attention("Events of another version or mode", "The endpoint at Stripe is set up wrong", odd, address)
+        address = list_of("billing_expectedevent", heard_at__isempty=1, pulled_at__isempty=1)
+        yield Attention("Silence of Stripe", "News that a request should have brought by now", health.silent, address)

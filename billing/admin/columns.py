@@ -30,6 +30,7 @@ EVENT_COLOURS: dict[str, str] = {
     EventStatus.DONE: "success",
     EventStatus.QUARANTINED: "warning",
     EventStatus.DEAD: "danger",
+    EventStatus.DISTRUSTED: "danger",
 }
 PAYMENT_COLOURS: dict[str, str] = {PaymentStatus.OPEN: "info", PaymentStatus.PAID: "success"}
 RUN_COLOURS: dict[str, str] = {

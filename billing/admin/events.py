@@ -6,7 +6,7 @@ from django.contrib.admin import EmptyFieldListFilter
 from audit.columns import Column, code, label, text, when, yes
 from billing.admin.columns import EVENT_COLOURS, stripe_id
 from billing.admin.pages import BillingPage, Exactly
-from billing.models import ExpectedEvent, StripeEvent
+from billing.models import EventReplay, ExpectedEvent, StripeEvent
 
 EVENT_COLUMNS: list[Column] = [
     stripe_id("event_id", title="event"),
@@ -24,7 +24,7 @@ class StripeEventPage(BillingPage):
     """The inbox."""
 
     list_display = [*EVENT_COLUMNS[:2], stripe_id("object_id", title="object"), EVENT_COLUMNS[2], *EVENT_COLUMNS[4:]]
-    list_filter = ["status", "livemode", ("conflict_at", EmptyFieldListFilter)]
+    list_filter = ["status", "error_code", "livemode", ("conflict_at", EmptyFieldListFilter)]
     ordering = ["-received_at", "pk"]
     finds = Exactly(ids=[], texts=["pk", "object_id"], customer="customer_index")
     search_help_text = "evt_… or the object's id (exact)"
@@ -59,3 +59,25 @@ class ExpectedEventPage(BillingPage):
     ordering = ["-pk"]
     finds = Exactly(ids=[], texts=["stripe_object_id"])
     search_help_text = "Stripe id (exact)"
+
+
+@admin.register(EventReplay)
+class EventReplayPage(BillingPage):
+    """Windows of Stripe's list of events that were asked for again."""
+
+    list_display = [
+        when("window_from"),
+        when("window_until"),
+        text("events_seen", title="seen"),
+        text("events_new", title="missed"),
+        when("finished_at"),
+        text("actor"),
+    ]
+    list_filter = ["dry_run", ("finished_at", EmptyFieldListFilter)]
+    ordering = ["-window_until", "-pk"]
+    details = [
+        *list_display,
+        text("events_unreadable", title="unreadable"),
+        yes("dry_run", title="dry run"),
+        when("started_at"),
+    ]

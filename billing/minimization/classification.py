@@ -157,6 +157,11 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _SAFE: "stripe_object_id",
         _INTERNAL: "id step event_type registered_at expected_by heard_at pulled_at",
     },
+    "billing.EventReplay": {
+        _SAFE: "window_from window_until page_ends",
+        _AGGREGATE: "events_seen events_new events_unreadable",
+        _INTERNAL: "id actor dry_run started_at finished_at",
+    },
     "billing.BillingRun": {
         _AGGREGATE: "cycles_opened cycles_closed lines_added invoices_closed offices_parked already_done billed",
         _INTERNAL: "id as_of actor status started_at finished_at",

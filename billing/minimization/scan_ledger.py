@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from billing import expectations
 from billing.customers import ALL_CUSTOMERS_SINCE, first_tries_looked_from, office_of_customer
-from billing.minimization.scan_money import MONEY_LEDGER, decided, invoices_of_a_window
+from billing.minimization.scan_money import MONEY_LEDGER, decided, invoices_of_a_window, is_known
 from billing.models import CorrectionKind, Invoice, OutboundRequest, OutboxStep
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
@@ -97,6 +97,12 @@ def _on_invoice(operation: Operation) -> Callable[[Variables], Expectation | Non
     return expect
 
 
+def _retrieve_invoice(variables: Variables) -> Expectation | None:
+    """One of ours, or one that an event names and of which we ask whether it is ours."""
+    known = is_known(variables["{invoice}"])
+    return expectations.on_invoice(Operation.RETRIEVE_INVOICE, variables["{invoice}"]) if known else None
+
+
 def _list_lines(variables: Variables) -> Expectation | None:
     invoice, after = variables["{invoice}"], variables.get("starting_after")
     known = _closed_invoices().filter(stripe_invoice_id=invoice).exists()
@@ -155,7 +161,7 @@ _LEDGER: Mapping[Operation, Callable[[Variables], Expectation | None]] = {
     Operation.RETRIEVE_CUSTOMER: _retrieve_customer,
     Operation.CREATE_INVOICE: _create_invoice,
     Operation.LIST_INVOICES: _list_invoices,
-    Operation.RETRIEVE_INVOICE: _on_invoice(Operation.RETRIEVE_INVOICE),
+    Operation.RETRIEVE_INVOICE: _retrieve_invoice,
     Operation.LIST_INVOICE_LINES: _list_lines,
     Operation.CREATE_INVOICE_ITEM: _create_item,
     Operation.FINALIZE_INVOICE: _on_invoice(Operation.FINALIZE_INVOICE),

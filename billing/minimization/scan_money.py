@@ -16,6 +16,7 @@ from billing.models import (
     CorrectionStatus,
     CreditNote,
     Dispute,
+    EventReplay,
     Invoice,
     OutboxStep,
     Payment,
@@ -29,6 +30,9 @@ from billing.stripe_gateway.operation import Operation
 
 Variables = Mapping[str, str]
 Expect = Callable[[Variables], Expectation | None]
+
+# The rows that a window must be that of.
+Windows = ReconciliationRun | EventReplay
 
 _SECOND = timedelta(seconds=1)
 # A decision that was made: what it says may be sent, before delivery and after.
@@ -52,20 +56,22 @@ def _listed(operation: Operation, name: str) -> Expect:
 
     def expect(variables: Variables) -> Expectation | None:
         after = variables.get("starting_after")
-        if after is not None and not _is_known(after):
+        if after is not None and not is_known(after):
             return None
         if name not in variables:
             return _window(operation, variables, after)
-        known = _is_known(variables[name])
+        known = is_known(variables[name])
         return expectations.listed_of(operation, name, variables[name], after) if known else None
 
     return expect
 
 
-def _window(operation: Operation, variables: Variables, after: str | None) -> Expectation | None:
+def _window(
+    operation: Operation, variables: Variables, after: str | None, windows: type[Windows] = ReconciliationRun
+) -> Expectation | None:
     start, end = int(variables["created[gte]"]), int(variables["created[lt]"])
     moments = [datetime.fromtimestamp(seconds, UTC) for seconds in (start, end)]
-    ours = ReconciliationRun.objects.filter(
+    ours = windows.objects.filter(
         window_from__gte=moments[0],
         window_from__lt=moments[0] + _SECOND,
         window_until__gte=moments[1],
@@ -75,24 +81,34 @@ def _window(operation: Operation, variables: Variables, after: str | None) -> Ex
 
 
 def _events(variables: Variables) -> Expectation | None:
+    """Expect the events of a window that we asked for again."""
     after = variables.get("starting_after")
-    return None if after is not None and not _is_known(after) else _window(Operation.LIST_EVENTS, variables, after)
+    if after is not None and not EventReplay.objects.filter(page_ends__contains=f" {after} ").exists():
+        return None
+    return _window(Operation.LIST_EVENTS, variables, after, EventReplay)
 
 
 def _retrieved(operation: Operation, name: str) -> Expect:
     def expect(variables: Variables) -> Expectation | None:
         stripe_id = variables[name]
-        return expectations.retrieve(operation, name, stripe_id) if _is_known(stripe_id) else None
+        return expectations.retrieve(operation, name, stripe_id) if is_known(stripe_id) else None
 
     return expect
 
 
+def _invoice_payments(variables: Variables) -> Expectation | None:
+    intent = variables.get("payment[payment_intent]")
+    if intent is None:
+        return _listed(Operation.LIST_INVOICE_PAYMENTS, "invoice")(variables)
+    return expectations.payments_of_intent(intent) if is_known(intent) else None
+
+
 def _pending_items(variables: Variables) -> Expectation | None:
     after = variables.get("starting_after")
-    return None if after is not None and not _is_known(after) else expectations.list_pending_items(after)
+    return None if after is not None and not is_known(after) else expectations.list_pending_items(after)
 
 
-def _is_known(stripe_id: str) -> bool:
+def is_known(stripe_id: str) -> bool:
     """Say whether a row of ours, or the inbox, holds this id of Stripe's."""
     return any(rows.exists() for rows in _holders(stripe_id))
 
@@ -122,7 +138,7 @@ MONEY_LEDGER: Mapping[Operation, Expect] = {
     Operation.CREATE_CREDIT_NOTE: _create_credit_note,
     Operation.LIST_CREDIT_NOTES: _listed(Operation.LIST_CREDIT_NOTES, "invoice"),
     Operation.RETRIEVE_CREDIT_NOTE: _retrieved(Operation.RETRIEVE_CREDIT_NOTE, "{credit_note}"),
-    Operation.LIST_INVOICE_PAYMENTS: _listed(Operation.LIST_INVOICE_PAYMENTS, "invoice"),
+    Operation.LIST_INVOICE_PAYMENTS: _invoice_payments,
     Operation.LIST_PENDING_ITEMS: _pending_items,
     Operation.RETRIEVE_PAYMENT_INTENT: _retrieved(Operation.RETRIEVE_PAYMENT_INTENT, "{payment_intent}"),
     Operation.RETRIEVE_CHARGE: _retrieved(Operation.RETRIEVE_CHARGE, "{charge}"),
@@ -137,7 +153,7 @@ MONEY_LEDGER: Mapping[Operation, Expect] = {
 def invoices_of_a_window(variables: Variables) -> Expectation | None:
     """Expect a list of all invoices made in a window of a run of ours."""
     after = variables.get("starting_after")
-    return None if after is not None and not _is_known(after) else _window(Operation.LIST_INVOICES, variables, after)
+    return None if after is not None and not is_known(after) else _window(Operation.LIST_INVOICES, variables, after)
 
 
 def decided(*kinds: CorrectionKind) -> Expect:

@@ -12,6 +12,7 @@ from billing.models.correction import (
     PaybackChannel,
 )
 from billing.models.cycle import BillingCycle
+from billing.models.event_replay import EventReplay
 from billing.models.expected_event import ExpectedEvent
 from billing.models.incident import CanaryRun, Incident
 from billing.models.invoice import (
@@ -52,7 +53,7 @@ from billing.models.reconciliation import (
     StripeInvoiceCopy,
 )
 from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
-from billing.models.stripe_event import EventStatus, StripeEvent
+from billing.models.stripe_event import EventStatus, EventTrouble, StripeEvent
 
 __all__ = [
     "ALLOWED_MOVES",
@@ -77,7 +78,9 @@ __all__ = [
     "Dispute",
     "DisputeStatus",
     "DroppedLine",
+    "EventReplay",
     "EventStatus",
+    "EventTrouble",
     "ExpectedEvent",
     "HostedInvoicePage",
     "Incident",

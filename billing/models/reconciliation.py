@@ -186,7 +186,10 @@ class Discrepancy(models.Model):
     ours = models.TextField(default="{}")
     theirs = models.TextField(default="{}")
     repair = models.CharField(max_length=20, choices=RepairKind.choices)
-    run = models.ForeignKey(ReconciliationRun, on_delete=models.PROTECT, related_name="discrepancies")
+    # The run that saw it last; null when an event told it and no run has come by yet.
+    run = models.ForeignKey(
+        ReconciliationRun, on_delete=models.PROTECT, null=True, blank=True, related_name="discrepancies"
+    )
     found_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     owner = models.CharField(max_length=100, blank=True)

@@ -11,13 +11,29 @@ from offices.models import OfficeStripeAccount
 
 
 class EventStatus(models.TextChoices):
-    """Where an event is; `quarantined` names an object we do not know yet, `dead` one we never came to know."""
+    """Where an event is.
+
+    `ignored` tells nothing that we keep, `quarantined` names an object we do not know yet, `dead` one that we never
+    came to know or could not read, `foreign` one of another system on the same account, `distrusted` comes from the
+    other mode than our key's.
+    """
 
     PENDING = "pending"
     DONE = "done"
     IGNORED = "ignored"
     QUARANTINED = "quarantined"
     DEAD = "dead"
+    FOREIGN = "foreign"
+    DISTRUSTED = "distrusted"
+
+
+class EventTrouble(models.TextChoices):
+    """What is wrong with an event that was worked through or waits, in its `error_code` (beside Stripe's own codes)."""
+
+    OBJECT_UNKNOWN = "object_unknown"
+    OBJECT_FOREIGN = "object_foreign"
+    OTHER_MODE = "other_mode"
+    OTHER_VERSION = "other_version"
 
 
 class StripeEvent(models.Model):
@@ -67,6 +83,7 @@ class StripeEvent(models.Model):
                 condition=Q(customer_index__isnull=False),
                 name="stripe_event_by_customer",
             ),
+            models.Index(fields=["received_at"], condition=~Q(error_code=""), name="stripe_event_trouble_by_time"),
         ]
 
     def __str__(self) -> str:

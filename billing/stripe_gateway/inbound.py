@@ -126,6 +126,7 @@ class InboundPayment:
     """One payment of an invoice; `amount_paid_cents` is None until it is paid, times are Unix seconds."""
 
     id: StripeId
+    invoice_id: StripeId
     type: PaymentType
     status: PaymentState
     amount_paid_cents: int | None

@@ -90,6 +90,7 @@ def parse_payment(data: object) -> InboundPayment:
     kind = next((known for known in PaymentType if known.value == payment.get("type")), PaymentType.OTHER)
     return InboundPayment(
         id=read.stripe_id(fields, "id", ("inpay_",)),
+        invoice_id=read.stripe_id(fields, "invoice", ("in_",)),
         type=kind,
         status=read.choice(fields, "status", PaymentState),
         amount_paid_cents=read.optional_integer(fields, "amount_paid"),

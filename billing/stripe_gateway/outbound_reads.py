@@ -50,15 +50,18 @@ class ListInvoicesCreated(OutboundRequest[InboundPage[InboundInvoice]]):
 
 @dataclass(frozen=True, slots=True)
 class ListInvoicePayments(OutboundRequest[InboundPage[InboundPayment]]):
-    """The payments of one invoice, for one that has more than an expanded reply holds."""
+    """The payments of one invoice, for one that has more than an expanded reply holds, or those of a payment intent."""
 
-    invoice: StripeId
+    of: StripeId
     after: StripeId | None = None
 
     def encode(self) -> EncodedRequest:
         """Render as GET /v1/invoice_payments."""
-        require_prefix(self.invoice, "in_")
-        params = (("invoice", str(self.invoice)), PAGE, *optional("starting_after", self.after))
+        require_prefix(self.of, "in_", "pi_")
+        selected: Params = (("invoice", str(self.of)),)
+        if str(self.of).startswith("pi_"):
+            selected = (("payment[type]", "payment_intent"), ("payment[payment_intent]", str(self.of)))
+        params = (*selected, PAGE, *optional("starting_after", self.after))
         return EncodedRequest(Operation.LIST_INVOICE_PAYMENTS, "GET", "/v1/invoice_payments", params)
 
 

@@ -197,7 +197,14 @@ RULES: tuple[OperationRule, ...] = (
         Operation.LIST_INVOICE_PAYMENTS,
         "GET",
         "/v1/invoice_payments",
-        {"invoice": stripe_id("in"), "limit": _PAGE, "starting_after": stripe_id("inpay", required=False)},
+        {
+            "invoice": stripe_id("in", required=False),
+            "payment[type]": like("payment_intent", required=False),
+            "payment[payment_intent]": stripe_id("pi", required=False),
+            "limit": _PAGE,
+            "starting_after": stripe_id("inpay", required=False),
+        },
+        one_selection(("invoice",), ("payment[type]", "payment[payment_intent]")),
     ),
     OperationRule(
         Operation.LIST_PENDING_ITEMS,

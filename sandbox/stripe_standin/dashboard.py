@@ -83,6 +83,11 @@ class Dashboard:
             params = {"invoice": invoice_id, "amount": amount, **parts}
             return self._done(credit_notes.create_credit_note(self._account, params, ""))
 
+    def void_credit(self, credit_note_id: str) -> Json:
+        """Staff void a credit note of an open invoice."""
+        with self._lock:
+            return self._done(credit_notes.void_credit_note(self._account, {}, credit_note_id))
+
     def edit(self, kind: str, object_id: str, **fields: object) -> Json:
         """Staff change fields of an object, such as `description` or `metadata`, whatever its status."""
         with self._lock:

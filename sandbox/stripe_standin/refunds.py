@@ -83,6 +83,8 @@ def list_refunds(account: Account, params: Json, _object_id: str) -> Json:
 def open_dispute(account: Account, charge_id: str, reason: str = "fraudulent") -> Json:
     """Let the cardholder dispute a charge at the bank."""
     charge = account.find("charge", charge_id)
+    if charge["disputed"]:
+        raise invalid_request(f"Charge {charge_id} is disputed already.", param="charge")
     dispute: Json = {
         "id": account.new_id("dispute"),
         "object": "dispute",
@@ -111,6 +113,8 @@ def open_dispute(account: Account, charge_id: str, reason: str = "fraudulent") -
 def close_dispute(account: Account, dispute_id: str, *, won: bool) -> Json:
     """Let the bank decide a dispute."""
     dispute = account.find("dispute", dispute_id)
+    if dispute["status"] in ("won", "lost"):
+        raise invalid_request("The bank has decided this dispute.", param="dispute")
     dispute["status"] = "won" if won else "lost"
     account.save(dispute)
     emit(account, "charge.dispute.closed", dispute)

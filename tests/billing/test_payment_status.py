@@ -190,6 +190,7 @@ def test_a_draft_at_stripe_may_have_another_total_while_it_is_built(invoice):
 def payment(state: str, **fields) -> InboundPayment:
     values = {
         "id": StripeId("inpay_1"),
+        "invoice_id": StripeId("in_1"),
         "type": PaymentType.PAYMENT_INTENT,
         "status": PaymentState(state),
         "amount_paid_cents": TOTAL_CENTS if state == "paid" else None,

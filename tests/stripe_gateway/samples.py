@@ -152,6 +152,10 @@ SAMPLES = (
         {**_WINDOW_VALUES, "expand[]": "data.payments", "starting_after": "in_1Pq"},
     ),
     Sample(outbound_reads.ListInvoicePayments(INVOICE), {"invoice": "in_1Pq"}),
+    Sample(
+        outbound_reads.ListInvoicePayments(INTENT),
+        {"payment[type]": "payment_intent", "payment[payment_intent]": "pi_7"},
+    ),
     Sample(outbound_reads.ListPendingItems(), {}),
     Sample(outbound_reads.ListPendingItems(StripeId("ii_5")), {"starting_after": "ii_5"}),
     Sample(outbound_reads.RetrievePaymentIntent(INTENT), {"{payment_intent}": "pi_7"}),

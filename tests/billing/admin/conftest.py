@@ -111,7 +111,16 @@ def _money_rows(invoice: Invoice) -> None:
     """Add what corrections, reconciliation and the close of a month leave behind."""
     rows = Rows()
     rows.closed = invoice
-    for name in ("refund", "dispute", "credit_note", "correction", "dropped_line", "discrepancy", "month_close"):
+    for name in (
+        "refund",
+        "dispute",
+        "credit_note",
+        "correction",
+        "dropped_line",
+        "discrepancy",
+        "month_close",
+        "replay",
+    ):
         getattr(rows, name)
     step = OutboxStep.objects.filter(message__invoice=invoice).first()
     ExpectedEvent.objects.create(
