@@ -118,6 +118,9 @@ else:
 # --- Cache: the shared rate limiter needs one that every process sees ---
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
 
+# --- The API: calls of one key in a minute; a portal that registers 100,000 accounts needs two hours ---
+API_RATE_PER_MINUTE = env.int("API_RATE_PER_MINUTE", default=1200)
+
 # --- Celery: the rows are the queue, Celery is only the doorbell (architecture.md) ---
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
 CELERY_TASK_ALWAYS_EAGER = not CELERY_BROKER_URL
@@ -193,7 +196,7 @@ REST_FRAMEWORK = {
 }
 
 _PROBLEM = "billing.api.errors.ProblemSerializer"
-_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "415", "500"]
+_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "415", "429", "500"]
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "billing.api.errors.ApiExceptionHandler",
     "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,

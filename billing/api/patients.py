@@ -18,6 +18,7 @@ from billing.activation import (
     deactivate_patient,
 )
 from billing.api.errors import conflicts
+from billing.api.invoice_detail import explained
 from billing.api.invoice_rows import line_rows
 from billing.api.pagination import ByReference
 from billing.api.patient_contract import (
@@ -26,13 +27,16 @@ from billing.api.patient_contract import (
     DeactivatedSerializer,
     DeactivateSerializer,
     NewPatientSerializer,
+    PatientQuery,
     PatientSerializer,
     RegisteredPatientSerializer,
 )
 from billing.api.patient_rows import patient_rows
+from billing.api.tenants import office_of
 from billing.api.viewset import OfficeViewSet
 from billing.models import Scope
 from offices.timeline import NoPriceVersion
+from patients.models import Patient
 from patients.registration import RecordNumberTaken, register_patient
 
 
@@ -45,6 +49,7 @@ class PatientViewSet(OfficeViewSet):
         "activate": Scope.PATIENTS_WRITE,
         "deactivate": Scope.PATIENTS_WRITE,
     }
+    queries: ClassVar = {"list": PatientQuery}
     pagination_class = ByReference
 
     @extend_schema(
@@ -64,8 +69,9 @@ class PatientViewSet(OfficeViewSet):
         Needs `patients:write`.
         """
         body = self.read(NewPatientSerializer)
+        office_id = self.named_office(body)
         registration = register_patient(
-            office_id=self.office_id,
+            office_id=office_id,
             external_id=body["external_id"],
             first_name=body.get("first_name", ""),
             last_name=body.get("last_name", ""),
@@ -77,7 +83,7 @@ class PatientViewSet(OfficeViewSet):
         )
         answer = {
             "patient_id": registration.patient.pk,
-            "office_id": self.office_id,
+            "office_id": office_id,
             "created": registration.created,
         }
         return Response(
@@ -89,11 +95,12 @@ class PatientViewSet(OfficeViewSet):
         operation_id="patient_list",
         tags=["patients"],
         summary="List patient accounts and their billing status",
+        parameters=[PatientQuery],
         responses=PatientSerializer(many=True),
     )
     def list(self, request: Request) -> Response:  # noqa: ARG002
         """Return a page of references with their activity, in the order of the reference. Needs `patients:read`."""
-        page = self.paginate_queryset(patient_rows(self.office_id))
+        page = self.paginate_queryset(patient_rows(self.named_office(self.query)))
         return self.get_paginated_response(PatientSerializer(page, many=True).data)
 
     @extend_schema(
@@ -113,7 +120,7 @@ class PatientViewSet(OfficeViewSet):
         An account that is active already answers 200 with `changed` false. Needs `patients:write`.
         """
         result = activate_patient(
-            office_id=self.office_id,
+            office_id=self._office_of(patient_id),
             patient_id=patient_id,
             activated_at=self.read(ActivateSerializer).get("activated_at"),
             actor=self.credential.actor,
@@ -123,7 +130,7 @@ class PatientViewSet(OfficeViewSet):
             "patient_id": patient_id,
             "active": True,
             "changed": result.changed,
-            "line_items": line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key"),
+            "line_items": explained(line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key")),
             "waived_cycles": result.waived_cycles,
         }
         return Response(
@@ -141,7 +148,7 @@ class PatientViewSet(OfficeViewSet):
     def deactivate(self, request: Request, patient_id: UUID) -> Response:  # noqa: ARG002
         """End the activity; lines stay, and the account is not carried into the next cycle. Needs `patients:write`."""
         changed = deactivate_patient(
-            office_id=self.office_id,
+            office_id=self._office_of(patient_id),
             patient_id=patient_id,
             deactivated_at=self.read(DeactivateSerializer).get("deactivated_at"),
             actor=self.credential.actor,
@@ -149,3 +156,8 @@ class PatientViewSet(OfficeViewSet):
         )
         answer = {"patient_id": patient_id, "active": False, "changed": changed}
         return Response(DeactivatedSerializer(answer).data)
+
+    def _office_of(self, patient_id: UUID) -> UUID:
+        """Return the caller's only office, or else the patient's; raise NotFound when that is none of the caller's."""
+        credential = self.credential
+        return credential.only_office or office_of(Patient, patient_id, credential.office_ids)

@@ -1,6 +1,6 @@
 """The tables of billing, one idea per file; import from here."""
 
-from billing.models.api_key import OfficeApiKey, Scope
+from billing.models.api_key import OfficeApiKey, PlatformApiKey, PlatformKeyOffice, Scope
 from billing.models.correction import (
     NEEDS_SECOND_PERSON,
     OPEN_CORRECTIONS,
@@ -13,6 +13,7 @@ from billing.models.correction import (
 )
 from billing.models.cycle import BillingCycle
 from billing.models.expected_event import ExpectedEvent
+from billing.models.idempotency import IdempotentAnswer
 from billing.models.incident import CanaryRun, Incident
 from billing.models.invoice import (
     ALLOWED_MOVES,
@@ -80,6 +81,7 @@ __all__ = [
     "EventStatus",
     "ExpectedEvent",
     "HostedInvoicePage",
+    "IdempotentAnswer",
     "Incident",
     "Invoice",
     "InvoiceOrigin",
@@ -102,6 +104,8 @@ __all__ = [
     "Payment",
     "PaymentChannel",
     "PaymentStatus",
+    "PlatformApiKey",
+    "PlatformKeyOffice",
     "ReconciliationPhase",
     "ReconciliationRun",
     "Refund",
