@@ -66,6 +66,12 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour=7, minute=50),
         "options": {"expires": 3600},
     },
+    # Kept for 72 hours; an hour more does no harm.
+    "purge-api-answers": {
+        "task": "billing.tasks.purge_api_answers",
+        "schedule": crontab(minute=50),
+        "options": {"expires": 3000},
+    },
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from billing.models import OfficeApiKey, PlatformApiKey, PlatformKeyOffice, Scope
 from billing.models.api_key import PLATFORM_MARK
+from billing.platform_keys import key_stream
 
 ACTOR_LENGTH = 100  # of the audit trail's column
 # What the console's permissions open here. Staff change things in the console, where each act has its own page.
@@ -54,7 +55,7 @@ def credential_of_key(key: str) -> Credential:
     if key.startswith(PLATFORM_MARK):
         row = _usable(PlatformApiKey, key)
         offices = PlatformKeyOffice.objects.filter(platform_key=row.prefix).values_list("office_id", flat=True)
-        return Credential(f"platform-key:{row.prefix}", frozenset(offices), row.scope_set, audited=True)
+        return Credential(key_stream(row.prefix), frozenset(offices), row.scope_set, audited=True)
     row = _usable(OfficeApiKey, key)
     return Credential(f"api-key:{row.prefix}", frozenset({row.office_id}), row.scope_set)
 
