@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -34,7 +34,7 @@ class KeyForm(forms.Form):
     offices = forms.CharField(label="Offices", help_text="References, one a line", widget=UnfoldAdminTextareaWidget)
     name = forms.CharField(max_length=NAME_LENGTH, help_text="Such as: portal 2026", widget=UnfoldAdminTextInputWidget)
     scopes = forms.MultipleChoiceField(
-        choices=Scope.choices, initial=sorted(DEFAULT_SCOPES), widget=UnfoldAdminCheckboxSelectMultiple
+        choices=Scope.choices, initial=sorted(DEFAULT_SCOPES), widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     expires_on = forms.DateField(
         required=False, help_text="Works until this day begins (UTC); empty: for good", widget=UnfoldAdminSingleDateWidget
