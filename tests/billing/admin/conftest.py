@@ -27,7 +27,6 @@ from billing.models import (
     StripeInvoiceCopy,
 )
 from billing.platform_keys import issue_platform_key
-from offices.encryption import field_keys
 from offices.models import Office, PriceOverride
 from patients.models import Patient
 from patients.registration import register_patient
@@ -164,21 +163,6 @@ def _logged_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
-
-
-@pytest.fixture
-def decrypted(monkeypatch) -> list[str]:
-    """The contexts of all that is decrypted from now on."""
-    seen: list[str] = []
-    ring = type(field_keys())
-    decrypt = ring.decrypt
-
-    def noted(self: Any, stored: str, *, context: str) -> str:
-        seen.append(context)
-        return decrypt(self, stored, context=context)
-
-    monkeypatch.setattr(ring, "decrypt", noted)
-    return seen
 
 
 def registered() -> set[type]:
