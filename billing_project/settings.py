@@ -207,7 +207,8 @@ DRF_STANDARDIZED_ERRORS = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clinic billing API",
     "DESCRIPTION": "Register patient accounts, activate them with billing, and read what an office owes. "
-    "Amounts are decimal text, ids are UUIDs, times are ISO 8601 with their zone.",
+    "Amounts are decimal text, ids are UUIDs, times are ISO 8601 with their zone. This is version 1; "
+    "`Accept: application/json; version=1` pins it. docs/api.md leads to the first activation.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
@@ -221,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "billing.api.schema.closed_bodies",
+        "billing.api.schema.headers",
     ],
 }
 
