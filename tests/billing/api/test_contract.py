@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -11,6 +12,9 @@ from django.test import Client
 from billing.api.docs import _schema
 from billing.api.errors import REFUSALS
 from billing.api.urls import ROUTES
+
+
+COMMITTED = Path(__file__).resolve().parents[3] / "docs/openapi.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,23 @@ def test_the_description_and_its_page_are_open_and_work_without_scripts(db):
     assert not re.search(r'(src|href)="(?!/api/|#)', text)
     for route in ROUTES:
         assert _in_braces(route.path) in text
+
+
+def test_the_committed_description_is_the_one_that_is_served():
+    out = io.StringIO()
+    call_command("spectacular", stdout=out)
+    assert COMMITTED.read_text(encoding="utf-8") == out.getvalue(), (
+        "python manage.py spectacular --file docs/openapi.yaml"
+    )
+
+
+def test_every_write_takes_an_idempotency_key_and_every_read_a_tag(schema):
+    for methods in schema["paths"].values():
+        for method, operation in methods.items():
+            named = {parameter["name"] for parameter in operation.get("parameters", [])}
+            assert ("Idempotency-Key" in named) == (method == "post")
+            assert ("304" in operation["responses"]) == (method == "get")
+            if method == "post":
+                assert {"409", "411", "413", "422", "503"} <= set(operation["responses"])
+            for status, response in operation["responses"].items():
+                assert {"X-Request-Id", "RateLimit"} <= set(response["headers"]), status
