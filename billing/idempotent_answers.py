@@ -76,9 +76,7 @@ def answer_once(*, call: Call, now: datetime, work: Callable[[], Answer]) -> Ans
     Work that raises leaves nothing behind: a refusal is judged anew. Raises KeyReused, CallInProgress.
     """
     _claim(call)
-    stored = IdempotentAnswer.objects.filter(
-        credential=call.credential, key_digest__in=call.digests_of_key()
-    ).first()
+    stored = IdempotentAnswer.objects.filter(credential=call.credential, key_digest__in=call.digests_of_key()).first()
     if stored is not None:
         if not call.is_of(stored):
             raise KeyReused("the key has been used for another request")

@@ -75,8 +75,6 @@ def revoke_platform_key(*, prefix: str, actor: str, now: datetime) -> bool:
     return True
 
 
-def _facts(
-    action: str, row: PlatformApiKey, offices: Iterable[Office], payload: dict[str, PayloadValue]
-) -> list[Fact]:
+def _facts(action: str, row: PlatformApiKey, offices: Iterable[Office], payload: dict[str, PayloadValue]) -> list[Fact]:
     streams = [*(office_stream(office.reference) for office in offices), key_stream(row.prefix)]
     return [Fact(stream, action, payload) for stream in streams]

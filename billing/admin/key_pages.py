@@ -37,7 +37,9 @@ class KeyForm(forms.Form):
         choices=Scope.choices, initial=sorted(DEFAULT_SCOPES), widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     expires_on = forms.DateField(
-        required=False, help_text="Works until this day begins (UTC); empty: for good", widget=UnfoldAdminSingleDateWidget
+        required=False,
+        help_text="Works until this day begins (UTC); empty: for good",
+        widget=UnfoldAdminSingleDateWidget,
     )
 
     def __init__(self, *args: Any, offices_at_most: int, **kwargs: Any) -> None:

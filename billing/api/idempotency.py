@@ -18,9 +18,7 @@ KEY_PATTERN = r"^[A-Za-z0-9_.:-]{1,100}$"
 _KEY = re.compile(KEY_PATTERN, re.ASCII)
 
 
-def answered_once(
-    request: Request, *, credential: Credential, now: datetime, work: Callable[[], Response]
-) -> Response:
+def answered_once(request: Request, *, credential: Credential, now: datetime, work: Callable[[], Response]) -> Response:
     """Return the answer to this request; without a key it is simply carried out.
 
     Raises ValidationError for a key that is none, and what `answer_once` raises.

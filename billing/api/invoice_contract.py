@@ -93,7 +93,7 @@ def description(row: Mapping[str, Any]) -> str:
 class PriceSerializer(serializers.Serializer[Any]):
     """Where a line's unit price comes from: the terms frozen at the start of the cycle it charges for."""
 
-    source = serializers.ChoiceField(PRICE_SOURCES)
+    source = serializers.ChoiceField(PRICE_SOURCES)  # type: ignore[assignment]  # a field is no attribute of the class
     effective_on = serializers.DateField(allow_null=True, help_text="The first day of this price.")
     ends_on = serializers.DateField(allow_null=True, help_text="The first day it does not hold any more, if it ends.")
 

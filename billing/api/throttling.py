@@ -31,7 +31,7 @@ class KeyThrottle(BaseThrottle):
         self._wait = 0
         if not isinstance(request.auth, Credential):
             return True
-        limit, now = settings.API_RATE_PER_MINUTE, int(self.clock())
+        limit, now = int(settings.API_RATE_PER_MINUTE), int(self.clock())
         window, passed = divmod(now, WINDOW_SECONDS)
         try:
             count = _counted(f"api-calls:{request.auth.actor}:{window}")
@@ -51,9 +51,9 @@ class KeyThrottle(BaseThrottle):
 def _counted(key: str) -> int:
     """Return how many there are now, this one among them."""
     try:
-        return cache.incr(key)
+        return int(cache.incr(key))
     except ValueError:  # the first of this minute
-        return 1 if cache.add(key, 1, timeout=2 * WINDOW_SECONDS) else cache.incr(key)
+        return 1 if cache.add(key, 1, timeout=2 * WINDOW_SECONDS) else int(cache.incr(key))
 
 
 def rate_limit_headers(*, limit: int, remaining: int, seconds: int) -> dict[str, str]:

@@ -50,7 +50,7 @@ class OfficeViewSet(GenericViewSet[Any]):
     deprecated: ClassVar[Mapping[str, Deprecation]] = {}
 
     query: Mapping[str, Any]
-    action_map: Mapping[str, str]
+    action_map: dict[str, str]
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """Return who may prove themselves how: keys always, the console's sessions only to read."""

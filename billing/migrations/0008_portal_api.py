@@ -86,9 +86,7 @@ class Migration(migrations.Migration):
                         condition=models.Q(scopes__regex=rf"^{_ONE_SCOPE}( {_ONE_SCOPE})*$"),
                         name="platform_key_scopes_known",
                     ),
-                    models.CheckConstraint(
-                        condition=models.Q(prefix__startswith="P-"), name="platform_key_is_marked"
-                    ),
+                    models.CheckConstraint(condition=models.Q(prefix__startswith="P-"), name="platform_key_is_marked"),
                 ],
             },
         ),
@@ -114,9 +112,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=["platform_key", "office"], name="platform_key_names_an_office_once"
-                    )
+                    models.UniqueConstraint(fields=["platform_key", "office"], name="platform_key_names_an_office_once")
                 ],
             },
         ),

@@ -3,6 +3,8 @@
 Which one a key is shows in its prefix, so that one query finds it and a person sees it in a log or a list.
 """
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.crypto import get_random_string
@@ -39,9 +41,7 @@ class OfficeApiKey(AbstractAPIKey):
 
     class Meta(AbstractAPIKey.Meta):
         abstract = False
-        constraints = [
-            models.CheckConstraint(condition=Q(scopes__regex=SCOPES_PATTERN), name="api_key_scopes_known")
-        ]
+        constraints = [models.CheckConstraint(condition=Q(scopes__regex=SCOPES_PATTERN), name="api_key_scopes_known")]
 
     @property
     def scope_set(self) -> frozenset[Scope]:
@@ -70,7 +70,7 @@ class PlatformApiKey(AbstractAPIKey):
     credential's set").
     """
 
-    objects = PlatformApiKeyManager()
+    objects: ClassVar[PlatformApiKeyManager] = PlatformApiKeyManager()
 
     scopes = models.CharField(max_length=200)
 

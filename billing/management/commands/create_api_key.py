@@ -25,9 +25,7 @@ class Command(ReportingCommand):
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Add whose key it is and what it opens."""
-        parser.add_argument(
-            "--office", metavar="REF", nargs="+", required=True, help="the office with this reference"
-        )
+        parser.add_argument("--office", metavar="REF", nargs="+", required=True, help="the office with this reference")
         parser.add_argument("--platform", action="store_true", help="one key for all the offices that are named")
         parser.add_argument("--name", required=True, help="what the key is for, such as 'portal 2026'")
         parser.add_argument(

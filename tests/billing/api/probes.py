@@ -37,10 +37,14 @@ class Books:
         return cls(office)
 
     def invoices(self) -> list[str]:
-        return [str(pk) for pk in Invoice.objects.filter(office=self.office).order_by("pk").values_list("pk", flat=True)]
+        return [
+            str(pk) for pk in Invoice.objects.filter(office=self.office).order_by("pk").values_list("pk", flat=True)
+        ]
 
     def patients(self) -> list[str]:
-        return [str(pk) for pk in Patient.objects.filter(office=self.office).order_by("pk").values_list("pk", flat=True)]
+        return [
+            str(pk) for pk in Patient.objects.filter(office=self.office).order_by("pk").values_list("pk", flat=True)
+        ]
 
     def ids(self) -> set[str]:
         """Everything of this office that an answer to another must not hold."""
@@ -56,6 +60,10 @@ class Books:
             list(Patient.objects.filter(**mine).order_by("pk").values()),
             list(ActivityPeriod.objects.filter(**mine).order_by("pk").values()),
         ]
+
+
+def _keys(model: Any, office: Any) -> list[str]:
+    return [str(pk) for pk in model.objects.filter(office=office).order_by("pk").values_list("pk", flat=True)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Who may call what: keys, scopes, and one office that never sees another, over every route there is."""
 
-import re
 import threading
 import uuid
 from dataclasses import replace

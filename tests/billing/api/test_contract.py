@@ -13,7 +13,6 @@ from billing.api.docs import _schema
 from billing.api.errors import REFUSALS
 from billing.api.urls import ROUTES
 
-
 COMMITTED = Path(__file__).resolve().parents[3] / "docs/openapi.yaml"
 
 

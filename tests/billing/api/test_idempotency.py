@@ -106,7 +106,7 @@ def test_a_replay_outlives_a_rotation_of_the_keys(portal, settings):
 
 
 # --- Kept for 72 hours ---
-@pytest.mark.parametrize("purge", [lambda: purge_api_answers(), lambda: call_command("purge_api_answers")])
+@pytest.mark.parametrize("purge", [purge_api_answers, lambda: call_command("purge_api_answers")])
 def test_an_answer_is_kept_for_72_hours_and_purged_after(portal, noon, purge):
     charge(portal)
     noon.shift(KEPT_FOR)

@@ -1,4 +1,4 @@
-"""How the API behaves around every answer: rates, request numbers, tags, versions, announcements, and errors in JSON."""
+"""How the API behaves around every answer: rates, request numbers, tags, versions, announcements."""
 
 import itertools
 import json

@@ -98,9 +98,9 @@ def test_every_table_the_role_reaches_has_a_wall_or_is_nobodys(db):
     reached = {table for table, _, _ in _rights()}
     assert reached == {*wall.WALLS, *wall.SHARED}
     for table in wall.WALLS:
-        assert _value(
-            "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", table
-        ), table
+        assert _value("SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", table), (
+            table
+        )
         assert _value("SELECT count(*) FROM pg_policy WHERE polrelid = %s::regclass", table) == 1
 
 

@@ -78,6 +78,7 @@ def _ask_everything(count, caller):
     dice = random.Random(SEED)
     for operation in OPERATIONS:
         for mode in MODES:
+
             @seed(SEED)
             @settings(
                 max_examples=each, deadline=None, database=None, phases=[Phase.generate],
@@ -88,7 +89,7 @@ def _ask_everything(count, caller):
                 asker.ask(case, dice)
 
             draw()
-    print(f"SCHEMATHESIS_SEED={SEED}: {asker.asked} cases, {asker.succeeded} of them carried out")
+    print(f"SCHEMATHESIS_SEED={SEED}: {asker.asked} cases, {asker.succeeded} of them carried out")  # noqa: T201 - the seed is told (decisions.md 38)
     return asker
 
 
