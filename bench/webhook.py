@@ -1,8 +1,7 @@
 """Acknowledging a webhook beside a bare Django view that verifies the same signature: `python -m bench.webhook`.
 
-Both are served by gunicorn with two workers on two cores, against PostgreSQL, and asked in turn over loopback. Prints the
-median time of each and the ratio (must be at most 2), then the tail of the product's own at 50 events a second (the 99th
-percentile must be under 200 ms).
+Both are served by gunicorn with two workers, on PostgreSQL, and asked in turn over loopback. Prints the median of each,
+their ratio (must be at most 2), then the tail of the product at 50 events a second (p99 must be under 200 ms).
 """
 
 import argparse

@@ -26,10 +26,10 @@ from billing.models import (
     OutboxMessage,
     ParkedOffice,
     Payment,
-    ReconciliationRun,
-    Refund,
     PlatformApiKey,
     PlatformKeyOffice,
+    ReconciliationRun,
+    Refund,
     StripeEvent,
 )
 from billing.models.incident import Incident

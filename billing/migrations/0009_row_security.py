@@ -80,7 +80,12 @@ WALLS: Mapping[str, tuple[str, str]] = {
     "audit_auditentry": (_OF_A_STREAM, "SELECT (id, stream), INSERT"),
     "audit_streamhead": (_OF_A_STREAM, "SELECT, INSERT, UPDATE (seq, digest, mac_key, mac)"),
 }
-SHARED = ("offices_plan", "offices_planprice")  # the price list is nobody's
+# What is no office's: the price list, and which months are locked (the triggers that refuse a locked month ask).
+SHARED: Mapping[str, str] = {
+    "offices_plan": "SELECT",
+    "offices_planprice": "SELECT",
+    "billing_monthclose": "SELECT (key, locked_at)",
+}
 
 
 def _statements() -> list[str]:
@@ -92,7 +97,7 @@ def _statements() -> list[str]:
             f"CREATE POLICY {table}_of_the_api ON {table} USING ((SELECT current_user <> '{ROLE}') OR {rows})",
             f"GRANT {rights} ON {table} TO {ROLE}",
         ]
-    return made + [f"GRANT SELECT ON {table} TO {ROLE}" for table in SHARED]
+    return made + [f"GRANT {rights} ON {table} TO {ROLE}" for table, rights in SHARED.items()]
 
 
 def _undo() -> list[str]:
