@@ -20,13 +20,10 @@ from bench.databases import databases
 OFFICES, INVOICES = 1_000, 200  # invoices of each office
 MUST = {"page of 50 invoices": 2.5, "activation": 4.0}
 
-_INVOICES = """
-    INSERT INTO billing_invoice (id, office_id, invoice_type, status, origin, currency, total_cents, collection_method,
-        days_until_due, settlement_reason, charge_reason, internal_note, version, attempt_count, created_at, updated_at,
-        closed_at, sent_at)
-    SELECT gen_random_uuid(), o.id, 'one_off', 'sent', 'live', 'USD', 100 + n, 'send_invoice', 30, '', 'training', %s,
-        1, 0, now() - n * interval '1 hour', now(), now(), now()
-    FROM offices_office o CROSS JOIN generate_series(1, %s) n
+_COPIES = """
+    INSERT INTO billing_invoice (id, office_id, created_at, {others})
+    SELECT gen_random_uuid(), o.id, now() - n * interval '1 hour', {theirs}
+    FROM billing_invoice i CROSS JOIN offices_office o CROSS JOIN generate_series(1, %s) n
 """
 
 
@@ -65,20 +62,25 @@ def _measure(rounds: int) -> None:
 
 
 def _seed() -> tuple[Any, str]:
+    """Make offices, one closed invoice, and copies of it for every office."""
     from django.db import connection
 
     from billing.api_keys import issue_api_key
-    from billing.models import Invoice
-    from offices.encryption import field_keys
+    from billing.charges import Charge, charge_office
+    from billing.models import ChargeReason, Invoice
     from tests.builders import ACTOR, make_office, utc
 
     offices = [make_office() for _ in range(OFFICES)]
-    note = field_keys().encrypt("", context="billing.invoice.internal_note")
+    now = utc("2026-01-20")
+    charge = Charge(ChargeReason.TRAINING, amount_cents=100)
+    charge_office(office_id=offices[0].pk, charge=charge, actor=ACTOR, now=now)
+    columns = {field.column for field in Invoice._meta.concrete_fields} - {"id", "office_id", "created_at"}
+    others, theirs = ", ".join(columns), ", ".join(f"i.{column}" for column in columns)
     with connection.cursor() as cursor:
-        cursor.execute(_INVOICES, [note, INVOICES])
+        cursor.execute(_COPIES.format(others=others, theirs=theirs), [INVOICES])
         cursor.execute("ANALYZE")
-    assert Invoice.objects.count() == OFFICES * INVOICES
-    _, key = issue_api_key(office_id=offices[0].pk, name="bench", actor=ACTOR, now=utc("2026-01-01"))
+    assert Invoice.objects.count() == OFFICES * INVOICES + 1
+    _, key = issue_api_key(office_id=offices[0].pk, name="bench", actor=ACTOR, now=now)
     return offices[0], key
 
 

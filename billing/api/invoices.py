@@ -26,6 +26,7 @@ from billing.api.invoice_contract import (
 from billing.api.invoice_detail import invoice_detail
 from billing.api.invoice_rows import Rows, invoice_rows, payment_row
 from billing.api.pagination import NewestFirst
+from billing.api.rows_as_json import as_json
 from billing.api.viewset import OfficeViewSet
 from billing.charges import (
     OfficeClosed,
@@ -94,7 +95,7 @@ class InvoiceViewSet(OfficeViewSet):
     def list(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
         """Return a page of invoices without their lines. Needs `invoices:read`."""
         page = self.paginate_queryset(self._filtered(office_id))
-        return self.get_paginated_response(InvoiceSerializer(page, many=True).data)
+        return self.get_paginated_response([as_json(InvoiceSerializer, row) for row in page or ()])
 
     @extend_schema(
         operation_id="invoice_retrieve",
@@ -117,7 +118,7 @@ class InvoiceViewSet(OfficeViewSet):
         row = payment_row(self.credential.office_ids, invoice_id)
         if row is None:
             raise NotFound
-        return Response(PaymentStatusSerializer(payment_status(row, now=timezone.now())).data)
+        return Response(as_json(PaymentStatusSerializer, payment_status(row, now=timezone.now())))
 
     def _filtered(self, office_id: UUID) -> Rows:
         columns = {"status": "status", "invoice_type": "invoice_type", "cycle": "cycle__key"}
@@ -157,4 +158,4 @@ def _detail(office_id: UUID, invoice_id: UUID, *, created: bool = False) -> Resp
     if row is None:
         raise NotFound
     status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
-    return Response(InvoiceDetailSerializer(row).data, status=status_code)
+    return Response(as_json(InvoiceDetailSerializer, row), status=status_code)

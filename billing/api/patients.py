@@ -32,6 +32,7 @@ from billing.api.patient_contract import (
     RegisteredPatientSerializer,
 )
 from billing.api.patient_rows import patient_rows
+from billing.api.rows_as_json import as_json
 from billing.api.tenants import office_of
 from billing.api.viewset import OfficeViewSet
 from billing.models import Scope
@@ -87,7 +88,7 @@ class PatientViewSet(OfficeViewSet):
             "created": registration.created,
         }
         return Response(
-            RegisteredPatientSerializer(answer).data,
+            as_json(RegisteredPatientSerializer, answer),
             status=status.HTTP_201_CREATED if registration.created else status.HTTP_200_OK,
         )
 
@@ -101,7 +102,7 @@ class PatientViewSet(OfficeViewSet):
     def list(self, request: Request) -> Response:  # noqa: ARG002
         """Return a page of references with their activity, in the order of the reference. Needs `patients:read`."""
         page = self.paginate_queryset(patient_rows(self.named_office(self.query)))
-        return self.get_paginated_response(PatientSerializer(page, many=True).data)
+        return self.get_paginated_response([as_json(PatientSerializer, row) for row in page or ()])
 
     @extend_schema(
         operation_id="patient_activate",
@@ -134,7 +135,7 @@ class PatientViewSet(OfficeViewSet):
             "waived_cycles": result.waived_cycles,
         }
         return Response(
-            ActivatedSerializer(answer).data,
+            as_json(ActivatedSerializer, answer),
             status=status.HTTP_201_CREATED if result.changed else status.HTTP_200_OK,
         )
 
@@ -155,7 +156,7 @@ class PatientViewSet(OfficeViewSet):
             now=timezone.now(),
         )
         answer = {"patient_id": patient_id, "active": False, "changed": changed}
-        return Response(DeactivatedSerializer(answer).data)
+        return Response(as_json(DeactivatedSerializer, answer))
 
     def _office_of(self, patient_id: UUID) -> UUID:
         """Return the caller's only office, or else the patient's; raise NotFound when that is none of the caller's."""

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from billing.api.invoice_contract import INVOICE, OFFICE, ItemTotalSerializer
 from billing.api.patient_rows import open_cycle
+from billing.api.rows_as_json import as_json
 from billing.api.strict import Total
 from billing.api.viewset import OfficeViewSet
 from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, InvoiceType, LineItem, Scope
@@ -85,7 +86,7 @@ class SummaryViewSet(OfficeViewSet):
     )
     def retrieve(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
         """Return counts and totals by item type. Needs `invoices:read`."""
-        return Response(SummarySerializer(summary(office_id, now=timezone.now())).data)
+        return Response(as_json(SummarySerializer, summary(office_id, now=timezone.now())))
 
 
 def summary(office_id: UUID, *, now: datetime) -> dict[str, Any]:
