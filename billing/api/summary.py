@@ -20,7 +20,7 @@ from billing.api.strict import Total
 from billing.api.viewset import OfficeViewSet
 from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, InvoiceType, LineItem, Scope
 from offices.models import Office, OfficeStatus
-from offices.timeline import load_timelines
+from offices.timeline import status_of
 
 # What the API calls an active office with an unpaid overdue invoice; derived, never stored (product.md rule 8).
 PAST_DUE = "past_due"
@@ -127,5 +127,5 @@ def _items(invoice_id: UUID) -> list[dict[str, Any]]:
 
 
 def _status(office: Office, now: datetime) -> str:
-    status = load_timelines([office.pk])[office.pk].status_at(now)
+    status = status_of(office.pk, at=now)
     return PAST_DUE if status == OfficeStatus.ACTIVE and office.past_due_since else status

@@ -432,7 +432,7 @@ def test_the_summary_says_past_due_of_an_active_office_only(noon):
         ("billing/invoices/{office}", 2),  # the key, the page
         ("billing/invoices/{office}/{invoice}", 6),  # the key, the invoice, its lines
         ("billing/payment-status/{invoice}", 2),
-        ("billing/offices/{office}/summary", 9),  # the key, office, cycle, invoice, items, four of the timeline
+        ("billing/offices/{office}/summary", 6),  # the key, office, cycle, invoice, items, status
         ("patients", 3),  # the key, the open cycle, the page
     ],
 )

@@ -17,6 +17,7 @@ from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi import checks
 
 from tests.billing.api.conftest import Portal
@@ -40,7 +41,7 @@ OPERATIONS = [result.ok() for result in description.get_all_operations()]
 
 
 class Asker:
-    """Sends cases with a key. Drawn ids exist nowhere, so every second case gets ids of the office that has books."""
+    """Sends cases with a key. Drawn ids exist nowhere, so every second right one gets ids of the office that has books."""
 
     def __init__(self, books, portal):
         self._books, self._key = books, portal.key
@@ -53,9 +54,11 @@ class Asker:
 
     def ask(self, case, dice):
         self.asked += 1
-        if dice.random() < 0.5:
+        if case.meta.generation.mode.is_positive and dice.random() < 0.5:
             self._aim(case, dice)
-        response = case.call_and_validate(headers={"Authorization": f"Api-Key {self._key}"}, checks=CHECKS)
+        # A case whose headers are wrong on purpose stays without a key: it must be refused.
+        headers = {} if _wrong_headers(case) else {"Authorization": f"Api-Key {self._key}"}
+        response = case.call_and_validate(headers=headers, checks=CHECKS)
         self.succeeded += response.status_code < 300
         if self._foreign:
             sent = json.dumps([case.path_parameters, case.query], default=str)
@@ -66,8 +69,13 @@ class Asker:
     def _aim(self, case, dice):
         for name in case.path_parameters or {}:
             case.path_parameters[name] = dice.choice(self._ids[name])
-        if isinstance(case.body, dict) and "office_id" in case.body and case.meta.generation.mode.is_positive:
+        if isinstance(case.body, dict) and "office_id" in case.body:
             case.body["office_id"] = self._office
+
+
+def _wrong_headers(case):
+    header = case.meta.components.get(ParameterLocation.HEADER)
+    return header is not None and header.mode.is_negative
 
 
 def _ask_everything(count, caller):
@@ -108,7 +116,7 @@ def _nothing_goes_wrong(count, caller):
     assert asker.asked >= count * 0.9  # an operation without a body has few wrong cases to draw
     assert asker.found == []
     if caller == CALLERS[0]:
-        assert asker.succeeded > asker.asked / 20  # it is not only the door that is asked
+        assert asker.succeeded > asker.asked / 10  # it is not only the door that is asked
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -124,10 +132,8 @@ def test_no_case_of_the_full_number_is_a_server_error_a_surprise_or_a_leak(as_in
 
 def test_a_violation_would_be_found(as_in_a_test, monkeypatch):
     """The test can fail: an answer without one of its fields is a violation."""
-    from billing.api.summary import SummarySerializer
-
     books = Books.made()
-    monkeypatch.delitem(SummarySerializer._declared_fields, "total_amount")
+    monkeypatch.setattr("billing.api.summary.as_json", lambda _, row: {"office_id": str(row["office_id"])})
     operation = next(each for each in OPERATIONS if each.path.endswith("/summary"))
     case = operation.Case(path_parameters={"office_id": str(books.office.pk)})
     with pytest.raises(BaseException, match="total_amount"):

@@ -10,7 +10,7 @@ _ONE_SCOPE = "(invoices:read|invoices:write|patients:read|patients:write|patient
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0008_month_close"),
+        ("billing", "0009_ways_out"),
         ("offices", "0002_standard_plan"),
     ]
 
