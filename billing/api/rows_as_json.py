@@ -1,7 +1,7 @@
 """Write rows as a serializer describes them, without its cost for each row.
 
-The serializer stays the contract: its fields are read once and turned into a plan of plain functions. A page of 50 invoices
-takes 0.4 ms this way and 2.4 ms by `serializer.data`; a test compares the two.
+The serializer stays the contract: its fields are read once and turned into a plan of plain functions. A page of 50
+invoices takes 0.4 ms this way and 2.4 ms by `serializer.data`; a test compares the two.
 """
 
 from collections.abc import Callable, Mapping

@@ -41,7 +41,7 @@ OPERATIONS = [result.ok() for result in description.get_all_operations()]
 
 
 class Asker:
-    """Sends cases with a key. Drawn ids exist nowhere, so every second right one gets ids of the office that has books."""
+    """Sends cases with a key. Drawn ids exist nowhere: every second right one gets ids of the office with books."""
 
     def __init__(self, books, portal):
         self._books, self._key = books, portal.key
