@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotFound
 
 from billing.api.credentials import Credential
 
-ROLE = "clinic_billing_api"  # made by billing/migrations/0011_row_security.py
+ROLE = "clinic_billing_api"  # made by billing/migrations/0013_row_security.py
 _ENTER = (
     "SELECT set_config('role', %s, true), set_config('billing.api_offices', %s, true),"
     " set_config('billing.api_credential', %s, true)"

@@ -19,7 +19,7 @@ from tests.builders import make_office
 
 pytestmark = pytest.mark.postgresql
 
-wall = import_module("billing.migrations.0011_row_security")
+wall = import_module("billing.migrations.0013_row_security")
 
 
 @pytest.fixture

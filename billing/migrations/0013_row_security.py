@@ -113,7 +113,7 @@ def _undo() -> list[str]:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0010_portal_api"),
+        ("billing", "0012_portal_api"),
         ("audit", "0002_append_only"),
         ("offices", "0002_standard_plan"),
         ("patients", "0004_reveal_grant"),

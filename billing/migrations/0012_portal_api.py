@@ -10,7 +10,7 @@ _ONE_SCOPE = "(invoices:read|invoices:write|patients:read|patients:write|patient
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0009_ways_out"),
+        ("billing", "0011_waived_adjustments"),
         ("offices", "0002_standard_plan"),
     ]
 
