@@ -38,7 +38,7 @@ def _reader(field: "Field[Any, Any, Any, Any]") -> Callable[[Row], Any]:
 
 def _converter(field: "Field[Any, Any, Any, Any]") -> _Convert:
     if isinstance(field, serializers.ListSerializer):
-        child = type(field.child)
+        child: Any = type(field.child)
         return lambda rows: [as_json(child, row) for row in rows]
     if isinstance(field, serializers.Serializer):
         own = type(field)
