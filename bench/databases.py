@@ -19,7 +19,8 @@ class Databases:
         self._url = urlsplit(url)
         if not self._url.scheme.startswith("postgres"):
             raise SystemExit("The benchmark needs PostgreSQL: set DATABASE_URL=postgres://...")
-        self._admin = psycopg.connect(url, autocommit=True)
+        # Advisory locks are the database's: whoever measures on this server meets in the same one.
+        self._admin = psycopg.connect(urlunsplit(self._url._replace(path="/postgres")), autocommit=True)
         if not self._admin.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [_PREFIX]).fetchone()[0]:
             raise SystemExit("Another benchmark is running on this server: they would drop each other's databases.")
 

@@ -37,12 +37,7 @@ def issue_api_key(
 
     Raises ApiKeyMalformed, and the office lock's OfficeNotFound and OfficeBusy.
     """
-    if not 0 < len(name.strip()) <= NAME_LENGTH:
-        raise ApiKeyMalformed(f"a name has 1 to {NAME_LENGTH} characters")
-    if not scopes:
-        raise ApiKeyMalformed("a key needs at least one scope")
-    if expires_at is not None and expires_at <= now:
-        raise ApiKeyMalformed("the expiry must lie in the future")
+    check_key(name=name, scopes=scopes, expires_at=expires_at, now=now)
     office = lock_office(office_id)
     words = " ".join(sorted(scopes))
     row = OfficeApiKey(office=office, name=name.strip(), scopes=words, expiry_date=expires_at)
@@ -51,6 +46,16 @@ def issue_api_key(
     payload = {"prefix": row.prefix, "scopes": words, "expires_at": expires_at.isoformat() if expires_at else None}
     record(Fact(office_stream(office.reference), "api_key.issued", payload), actor=actor, now=now)
     return row, key
+
+
+def check_key(*, name: str, scopes: Collection[Scope], expires_at: datetime | None, now: datetime) -> None:
+    """Raise ApiKeyMalformed unless a key of any kind may be like this."""
+    if not 0 < len(name.strip()) <= NAME_LENGTH:
+        raise ApiKeyMalformed(f"a name has 1 to {NAME_LENGTH} characters")
+    if not scopes:
+        raise ApiKeyMalformed("a key needs at least one scope")
+    if expires_at is not None and expires_at <= now:
+        raise ApiKeyMalformed("the expiry must lie in the future")
 
 
 @transaction.atomic

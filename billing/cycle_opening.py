@@ -20,7 +20,7 @@ from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceType
 from billing.pricing import PriceTerms, unit_price
 from offices.audit_stream import office_stream
 from offices.models import LIVE_STATUSES, Office, OfficeStatus
-from offices.timeline import PriceBook, Timeline, load_timelines
+from offices.timeline import PriceBook, Timeline, load_timelines, status_of
 
 _NEXT_INSTANT = timedelta(microseconds=1)
 
@@ -42,11 +42,14 @@ def open_missing_cycles(
     The caller holds the office locks. A cycle in which the office was never live stays out: the one legal gap
     (decisions.md 6). Raises NoPriceVersion when the plan has no price for a cycle.
     """
-    timelines = load_timelines(office.pk for office in offices)
     last = _last_cycles(offices)
+    behind = [office for office in offices if office.pk not in last or last[office.pk].end_at <= as_of]
+    if not behind:  # as a rule, when an account is activated: nothing more need be read
+        return []
+    timelines = load_timelines(office.pk for office in behind)
     missing = [
         (office, span)
-        for office in offices
+        for office in behind
         for span in _missing_spans(office, timelines[office.pk], last.get(office.pk), as_of)
     ]
     return open_cycles(missing, timelines, prices or PriceBook(), as_of=as_of, actor=actor, now=now)
@@ -80,7 +83,7 @@ def open_cycles(
 
 def is_live(office: Office, at: datetime) -> bool:
     """Return whether the office is trialing or active at `at`."""
-    return load_timelines([office.pk])[office.pk].status_at(at) in LIVE_STATUSES
+    return status_of(office.pk, at=at) in LIVE_STATUSES
 
 
 def _last_cycles(offices: Sequence[Office]) -> dict[UUID, LastCycle]:

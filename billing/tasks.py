@@ -14,6 +14,7 @@ from audit.checkpoints import make_checkpoint
 from billing import alerts, corrections, delivery, event_replay, silence, stripe_events
 from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
+from billing.idempotent_answers import purge_answers
 from billing.rebuilt_books.check import keep_findings
 from billing.wake_up import Bell, hang
 
@@ -85,6 +86,12 @@ def checkpoint_audit() -> None:
     refused = make_checkpoint(now=timezone.now()).refused
     if refused:
         logger.error("audit_not_sealed", count=len(refused))
+
+
+@shared_task
+def purge_api_answers() -> None:
+    """Forget the answers to API calls that nobody repeats any more."""
+    purge_answers(now=timezone.now())
 
 
 def hang_bells() -> None:

@@ -75,6 +75,12 @@ app.conf.beat_schedule = {
     },
     # A write waits a quarter of an hour for its news (billing/expected_news.py); this adds five minutes at most.
     "notice-silence": {"task": "billing.tasks.notice_silence", "schedule": 300.0, "options": {"expires": 300}},
+    # Kept for 72 hours; an hour more does no harm.
+    "purge-api-answers": {
+        "task": "billing.tasks.purge_api_answers",
+        "schedule": crontab(minute=50),
+        "options": {"expires": 3000},
+    },
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

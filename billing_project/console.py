@@ -69,6 +69,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Offices", "home_health", "offices_office"),
         _entry("Patient accounts", "badge", "patients_patient"),
         _entry("API keys", "key", "billing_officeapikey"),
+        _entry("Platform keys", "hub", "billing_platformapikey"),
     ),
     _group(
         "Stripe",
@@ -109,6 +110,8 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Sealed ends", "lock_clock", "audit_sealedhead"),
         _entry("Activity periods", "date_range", "patients_activityperiod"),
         _entry("Identities on record", "lock", "patients_patientidentity"),
+        _entry("Offices of platform keys", "account_tree", "billing_platformkeyoffice"),
+        _entry("Answers kept for the API", "replay", "billing_idempotentanswer"),
         _entry("Staff", "group", "auth_user"),
         _entry("Groups", "groups", "auth_group"),
         collapsible=True,

@@ -22,6 +22,7 @@ import structlog
 from django.conf import settings
 
 from billing_project.exception_facts import ExceptionFacts, clear_text, facts_of
+from billing_project.request_ids import present_request_id
 
 # What a line of ours may say beside its event. No field takes text: a code is a member of an enum, an error a class.
 FIELDS: Mapping[str, type] = MappingProxyType(
@@ -135,6 +136,8 @@ def _add_request(kept: Line, record: logging.LogRecord) -> None:
         kept["method"] = method
     if isinstance(status, int):
         kept["status"] = status
+    if isinstance(number := getattr(request, "request_id", None), str):
+        kept["request"] = number
 
 
 def _add_exception(kept: Line, exc_info: Any) -> None:
@@ -154,6 +157,8 @@ def _with_origin(_logger: Any, _method: str, line: Line) -> Line:
     record: logging.LogRecord = line["_record"]
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
     line.update(level=record.levelname.lower(), logger=record.name, line=record.lineno)
+    if number := present_request_id():
+        line["request"] = number
     return dict(stamp(None, "", dict(line)))
 
 

@@ -71,6 +71,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "billing_project.request_ids.RequestIdMiddleware",
     "billing_project.proxies.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -117,6 +118,9 @@ else:
 
 # --- Cache: the shared rate limiter needs one that every process sees ---
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+
+# --- The API: calls of one key in a minute; a portal that registers 100,000 accounts needs two hours ---
+API_RATE_PER_MINUTE = env.int("API_RATE_PER_MINUTE", default=1200)
 
 # --- Celery: the rows are the queue, Celery is only the doorbell (architecture.md) ---
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
@@ -193,7 +197,7 @@ REST_FRAMEWORK = {
 }
 
 _PROBLEM = "billing.api.errors.ProblemSerializer"
-_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "415", "500"]
+_ERROR_STATUSES = ["400", "401", "403", "404", "405", "406", "415", "429", "500"]
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "billing.api.errors.ApiExceptionHandler",
     "ALLOWED_ERROR_STATUS_CODES": _ERROR_STATUSES,
@@ -203,7 +207,8 @@ DRF_STANDARDIZED_ERRORS = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clinic billing API",
     "DESCRIPTION": "Register patient accounts, activate them with billing, and read what an office owes. "
-    "Amounts are decimal text, ids are UUIDs, times are ISO 8601 with their zone.",
+    "Amounts are decimal text, ids are UUIDs, times are ISO 8601 with their zone. This is version 1; "
+    "`Accept: application/json; version=1` pins it. docs/api.md leads to the first activation.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
@@ -217,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "billing.api.schema.closed_bodies",
+        "billing.api.schema.headers",
     ],
 }
 

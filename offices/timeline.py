@@ -78,6 +78,12 @@ def load_timelines(office_ids: Iterable[UUID]) -> dict[UUID, Timeline]:
     return dict(timelines)
 
 
+def status_of(office_id: UUID, *, at: datetime) -> OfficeStatus:
+    """Return the status that holds for one office at `at`, with one query."""
+    changes = OfficeStatusChange.objects.filter(office=office_id).order_by("effective_at")
+    return Timeline(statuses=[(change.effective_at, OfficeStatus(change.status)) for change in changes]).status_at(at)
+
+
 class PriceBook:
     """The price versions of all plans: few rows, read once per run."""
 

@@ -20,12 +20,15 @@ from billing.models import (
     Dispute,
     DroppedLine,
     EventReplay,
+    IdempotentAnswer,
     Invoice,
     MonthClose,
     OfficeApiKey,
     OutboxMessage,
     ParkedOffice,
     Payment,
+    PlatformApiKey,
+    PlatformKeyOffice,
     ReconciliationRun,
     Refund,
     StripeEvent,
@@ -204,6 +207,19 @@ class Rows:
     @cached_property
     def api_key(self) -> OfficeApiKey:
         return OfficeApiKey.objects.create_key(name="portal", office=self.office, scopes="invoices:read")[0]
+
+    @cached_property
+    def platform_key(self) -> PlatformApiKey:
+        return PlatformApiKey.objects.create_key(name="platform", scopes="invoices:read")[0]
+
+    @cached_property
+    def key_office(self) -> PlatformKeyOffice:
+        return PlatformKeyOffice.objects.create(platform_key=self.platform_key, office=self.office)
+
+    @cached_property
+    def answer(self) -> IdempotentAnswer:
+        words = {"credential": "api-key:x", "key_digest": "k", "request_digest": "r", "body": "{}"}
+        return IdempotentAnswer.objects.create(status_code=201, created_at=NOW, **words)
 
     @cached_property
     def override(self) -> PriceOverride:

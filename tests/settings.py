@@ -15,6 +15,7 @@ _TEST_ENVIRONMENT = {
     "BILLING_FALLBACK_EMAIL": "billing@vendor.example",
     "SERVE_INSECURE_LOOPBACK": "true",
     "STRIPE_RATE_PER_SECOND": "100000",
+    "API_RATE_PER_MINUTE": "1000000",
 }
 for _name, _value in _TEST_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

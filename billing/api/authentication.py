@@ -1,11 +1,10 @@
-"""Who calls, for which office, and what they may do: `Authorization: Api-Key <key>`."""
+"""Who calls: `Authorization: Api-Key <key>`, or for reading a session of the console."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
-from uuid import UUID
 
+from django.contrib import admin
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
@@ -13,36 +12,17 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from billing.models import OfficeApiKey, Scope
+from billing.api.credentials import Credential, credential_of_key, credential_of_staff
+from billing.models import Scope
 
 KEYWORD = "Api-Key"
 NO_ACTION = (None, "metadata")  # the framework's names for a method the path does not have; its 405 follows
 # Prefix of 8, secret of 32 (the library's KeyGenerator). What has another shape never reaches the database.
-_KEY = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What a key proves. It stands where Django has a user: views ask it for the office, never the input."""
-
-    prefix: str
-    office_id: UUID
-    scopes: frozenset[Scope]
-
-    is_authenticated = True
-
-    @property
-    def actor(self) -> str:
-        """The name under which the audit trail knows this caller."""
-        return f"api-key:{self.prefix}"
-
-    def acts_for(self, office_id: UUID) -> bool:
-        """Return whether this caller may act for the office."""
-        return office_id == self.office_id
+_KEY = re.compile(r"(P-[A-Za-z0-9]{6}|[A-Za-z0-9]{8})\.[A-Za-z0-9]{32}", re.ASCII)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Turn the key of the header into a Credential, with one query."""
+    """Turn the key of the header into a Credential."""
 
     def authenticate(self, request: Request) -> tuple[Credential, Credential] | None:
         """Return the credential; None without the header. Raises AuthenticationFailed."""
@@ -52,7 +32,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         keyword, _, key = header.partition(" ")
         if keyword.lower() != KEYWORD.lower() or not _KEY.fullmatch(key):
             raise AuthenticationFailed
-        credential = _credential(key)
+        credential = credential_of_key(key)
         return credential, credential
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
@@ -60,15 +40,17 @@ class ApiKeyAuthentication(BaseAuthentication):
         return KEYWORD
 
 
-def _credential(key: str) -> Credential:
-    """Return the credential of a usable key; an unknown, wrong, revoked or expired one is all the same."""
-    try:
-        row: Any = OfficeApiKey.objects.get_from_key(key)
-    except OfficeApiKey.DoesNotExist:
-        raise AuthenticationFailed from None
-    if row.has_expired:
-        raise AuthenticationFailed
-    return Credential(prefix=row.prefix, office_id=row.office_id, scopes=row.scope_set)
+class StaffSession(BaseAuthentication):
+    """Let whoever may enter the console read here. Views offer it for reading only, so no CSRF token is needed."""
+
+    def authenticate(self, request: Request) -> tuple[Credential, Credential] | None:
+        """Return the credential; None for a visitor and for a session that does not open the console."""
+        session: Any = request._request  # the framework's request would ask the authenticators, and so us again
+        user = getattr(session, "user", None)
+        if user is None or not admin.site.has_permission(session):
+            return None
+        credential = credential_of_staff(user)
+        return credential, credential
 
 
 @runtime_checkable
@@ -99,7 +81,7 @@ def require_scope(credential: Credential, scope: Scope | None) -> None:
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI description names this authentication."""
+    """How the OpenAPI description names keys."""
 
     target_class = ApiKeyAuthentication
     name = "ApiKey"
@@ -110,5 +92,22 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": f"`Authorization: {KEYWORD} <key>`. A key belongs to one office and has scopes.",
+            "description": f"`Authorization: {KEYWORD} <key>`. A key belongs to one office, a platform's to several; "
+            "each has scopes.",
+        }
+
+
+class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI description names sessions."""
+
+    target_class = StaffSession
+    name = "StaffSession"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:  # noqa: ARG002
+        """Return the security scheme."""
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "sessionid",
+            "description": "A session of the console. It may only read.",
         }

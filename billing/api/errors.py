@@ -31,6 +31,7 @@ from billing.charges import (
     OfficeTrialing,
     SetupFeeAlreadyCharged,
 )
+from billing.idempotent_answers import CallInProgress, KeyReused
 from billing.monthly_invoice import NoOpenInvoice
 from billing.staff_notes import NoteLooksLikePatientData
 from offices.import_findings import MESSAGES
@@ -68,11 +69,20 @@ REFUSALS: dict[type[Exception], Refusal] = {
     RecordNumberTaken: Refusal(
         "record_number_taken", "This record number belongs to a patient account that is described otherwise."
     ),
+    CallInProgress: Refusal(
+        "idempotency_key_in_progress", "The same `Idempotency-Key` is being carried out; ask again for its answer."
+    ),
+    KeyReused: Refusal(
+        "idempotency_key_reused",
+        "The `Idempotency-Key` has been used for another request.",
+        status_code=status.HTTP_422_UNPROCESSABLE_ENTITY,
+    ),
     OfficeBusy: Refusal(
         "office_busy", "The office is busy; try again.", status_code=status.HTTP_503_SERVICE_UNAVAILABLE
     ),
 }
 _NOT_FOUND = (OfficeNotFound, PatientNotFound)
+_TRY_AGAIN = {REFUSALS[OfficeBusy].code, REFUSALS[CallInProgress].code}
 
 
 class Refused(APIException):
@@ -81,7 +91,7 @@ class Refused(APIException):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.detail, refusal.code)
         self.status_code = refusal.status_code
-        self.wait = RETRY_AFTER_SECONDS if refusal.status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
+        self.wait = RETRY_AFTER_SECONDS if refusal.code in _TRY_AGAIN else None
 
 
 class ApiExceptionHandler(ExceptionHandler):
@@ -131,7 +141,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def conflicts(*exceptions: type[Exception]) -> dict[int, OpenApiResponse]:
-    """Describe a write's refusals: each with its code, the busy office, and a body that is not read."""
+    """Describe a write's refusals: each with its code, the busy office, its key, and a body that is not read."""
     refusals = [REFUSALS[exception] for exception in exceptions]
     answers: dict[int, OpenApiResponse] = {
         error.status_code: _response([Refusal(error.default_code, error.default_detail, error.status_code)])
@@ -141,8 +151,8 @@ def conflicts(*exceptions: type[Exception]) -> dict[int, OpenApiResponse]:
         ProblemSerializer, description="`not_found`: There is no such office or patient account for this key."
     )
     answers[status.HTTP_503_SERVICE_UNAVAILABLE] = _response([REFUSALS[OfficeBusy]])
-    if refusals:
-        answers[status.HTTP_409_CONFLICT] = _response(refusals)
+    answers[status.HTTP_409_CONFLICT] = _response([*refusals, REFUSALS[CallInProgress]])
+    answers[status.HTTP_422_UNPROCESSABLE_ENTITY] = _response([REFUSALS[KeyReused]])
     return answers
 
 

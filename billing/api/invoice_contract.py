@@ -11,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from billing.api.invoice_rows import amount_due
 from billing.api.strict import Amount, Choice, Id, StrictSerializer, Text, Total
 from billing.charges import Charge
-from billing.models import ChargeReason, InvoiceStatus, InvoiceType, ItemType
+from billing.models import ChargeReason, InvoiceStatus, InvoiceType, ItemType, PaymentStatus
 
 NOTE_LENGTH = 2000
 OVERRIDE_LENGTH = 200
@@ -31,6 +31,22 @@ _DESCRIPTIONS = {
     ItemType.DISCOUNT: "Discount",
     ItemType.ADJUSTMENT: "Adjustment for an earlier cycle",
 }
+
+_REASONS = {
+    ItemType.PATIENT_ACTIVATION: "The account became active in this cycle.",
+    ItemType.ACTIVE_PATIENT: "The account was active when the cycle began.",
+    ItemType.SETUP_FEE: "The office pays a setup fee once.",
+    ItemType.ONE_OFF: "A charge of its own, for the reason named in the description.",
+    ItemType.BASE_FEE: "The plan has a fee that does not depend on the number of accounts.",
+    ItemType.MINIMUM: "The plan has a monthly minimum that the accounts did not reach.",
+    ItemType.DISCOUNT: "The plan grants a discount.",
+    ItemType.ADJUSTMENT: "The cycle had closed when this became known, so it is charged here, at that cycle's price.",
+}
+PRICE_SOURCES = [
+    ("plan", "The plan's price, in the version of this day"),
+    ("office", "A price of the office's own, for this time"),
+    ("trial", "Nothing is charged in a trial"),
+]
 
 INVOICE_EXAMPLE = {
     "invoice_id": INVOICE,
@@ -53,6 +69,16 @@ LINE_EXAMPLE = {
     "total_price": "2.00",
     "item_type": "patient_activation",
     "anonymous_patient_ref": PATIENT,
+    "cycle": "2026-03",
+    "price": {"source": "plan", "effective_on": "2000-01-01", "ends_on": None},
+    "reason": _REASONS[ItemType.PATIENT_ACTIVATION],
+}
+DETAIL_EXAMPLE = {
+    **INVOICE_EXAMPLE,
+    "line_items": [LINE_EXAMPLE],
+    "totals": [{"item_type": "patient_activation", "quantity": 1, "total_price": "2.00"}],
+    "payments": [],
+    "hosted_invoice_url": None,
 }
 
 
@@ -64,8 +90,24 @@ def description(row: Mapping[str, Any]) -> str:
     return f"{words}, {row['cycle_key']}" if row["cycle_key"] else words
 
 
+class PriceSerializer(serializers.Serializer[Any]):
+    """Where a line's unit price comes from: the terms frozen at the start of the cycle it charges for."""
+
+    source = serializers.ChoiceField(PRICE_SOURCES)  # type: ignore[assignment]  # a field is no attribute of the class
+    effective_on = serializers.DateField(allow_null=True, help_text="The first day of this price.")
+    ends_on = serializers.DateField(allow_null=True, help_text="The first day it does not hold any more, if it ends.")
+
+
+class ItemTotalSerializer(serializers.Serializer[Any]):
+    """All lines of one type."""
+
+    item_type = serializers.ChoiceField(ItemType.choices)
+    quantity = serializers.IntegerField()
+    total_price = Total(source="total_cents")
+
+
 class LineItemSerializer(serializers.Serializer[Any]):
-    """One charge."""
+    """One charge, and why it is there."""
 
     line_item_id = serializers.UUIDField(source="id")
     description = serializers.SerializerMethodField()
@@ -74,6 +116,13 @@ class LineItemSerializer(serializers.Serializer[Any]):
     total_price = Total(source="total_cents")
     item_type = serializers.ChoiceField(ItemType.choices)
     anonymous_patient_ref = serializers.UUIDField(source="patient_reference", allow_null=True)
+    cycle = serializers.CharField(source="cycle_key", allow_null=True, help_text="The month charged for, YYYY-MM.")
+    price = PriceSerializer(allow_null=True)
+    reason = serializers.SerializerMethodField()
+
+    def get_reason(self, row: Mapping[str, Any]) -> str:
+        """Return why the line is there, for people."""
+        return _REASONS[ItemType(row["item_type"])]
 
     def get_description(self, row: Mapping[str, Any]) -> str:
         """Return the sentence for people."""
@@ -97,13 +146,25 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_serializer(
-    examples=[OpenApiExample("detail", value={**INVOICE_EXAMPLE, "line_items": [LINE_EXAMPLE]}, response_only=True)]
-)
+class PaymentSerializer(serializers.Serializer[Any]):
+    """One payment or try of one, as last learned from Stripe."""
+
+    status = serializers.ChoiceField(PaymentStatus.choices)
+    amount_requested = Total(source="amount_requested_cents")
+    amount_paid = Total(source="amount_paid_cents")
+    currency = serializers.CharField()
+    paid_at = serializers.DateTimeField(allow_null=True)
+    recorded_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(examples=[OpenApiExample("detail", value=DETAIL_EXAMPLE, response_only=True)])
 class InvoiceDetailSerializer(InvoiceSerializer):
-    """An invoice with its lines."""
+    """An invoice that explains itself. `hosted_invoice_url` is the page at Stripe where it can be paid, once sent."""
 
     line_items = LineItemSerializer(many=True)
+    totals = ItemTotalSerializer(many=True)
+    payments = PaymentSerializer(many=True)
+    hosted_invoice_url = serializers.CharField(allow_null=True)
 
 
 class PaymentStatusSerializer(serializers.Serializer[Any]):

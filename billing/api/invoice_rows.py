@@ -1,15 +1,16 @@
-"""Read invoices and their lines as plain rows: scoped to one office, a fixed number of queries, nothing decrypted.
+"""Read invoices and their lines as plain rows: scoped to offices, a fixed number of queries, nothing decrypted.
 
 `values()` with named columns, so that the encrypted note is never loaded (performance.md, "Reads").
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
+from billing.api.tenants import of_offices
 from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, LineItem, Payment, PaymentStatus
 
 Row = dict[str, Any]
@@ -33,22 +34,12 @@ _SHOWN = Q(live=True) | Q(invoice__status=InvoiceStatus.CANCELED)
 
 def invoice_rows(office_id: UUID) -> Rows:
     """Return the office's invoices; the total of an open one is the running sum of its lines."""
-    rows: Rows = Invoice.objects.filter(office_id=office_id).values(
+    return of_offices(Invoice.objects.all(), [office_id]).values(
         *_COLUMNS,
         start_date=F("cycle__start_date"),
         end_date=F("cycle__end_date"),
         shown_total_cents=_total(),
     )
-    return rows
-
-
-def invoice_detail(office_id: UUID, invoice_id: UUID) -> Row | None:
-    """Return one invoice with its lines, or None when the office has no such invoice."""
-    row = invoice_rows(office_id).filter(pk=invoice_id).first()
-    if row is None:
-        return None
-    lines = line_rows(invoice=invoice_id).order_by("cycle_key", "item_type", "created_at", "id")
-    return {**row, "line_items": lines}
 
 
 def line_rows(**conditions: Any) -> Rows:
@@ -63,13 +54,14 @@ def line_rows(**conditions: Any) -> Rows:
         "unit_price_cents",
         total_cents=LINE_TOTAL,
         charge_reason=F("invoice__charge_reason"),
+        office_id=F("invoice__office_id"),
     )
 
 
-def payment_row(office_id: UUID, invoice_id: UUID) -> Row | None:
-    """Return what decides an invoice's payment state, or None when the office has no such invoice."""
+def payment_row(office_ids: Collection[UUID] | None, invoice_id: UUID) -> Row | None:
+    """Return what decides an invoice's payment state, or None when these offices have no such invoice."""
     paid = Payment.objects.filter(invoice=OuterRef("pk"), status=PaymentStatus.PAID).order_by().values("invoice")
-    rows: Rows = Invoice.objects.filter(office_id=office_id, pk=invoice_id).values(
+    rows = of_offices(Invoice.objects.filter(pk=invoice_id), office_ids).values(
         *_PAYMENT_COLUMNS,
         shown_total_cents=_total(),
         paid_cents=Coalesce(Subquery(paid.annotate(paid=Sum("amount_paid_cents")).values("paid")), Value(0)),

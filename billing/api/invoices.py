@@ -1,6 +1,6 @@
 """Invoices: make the open one or a charge, list, read with lines, ask for the payment status."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -23,8 +23,10 @@ from billing.api.invoice_contract import (
     charge_of,
     payment_status,
 )
-from billing.api.invoice_rows import Rows, invoice_detail, invoice_rows, payment_row
+from billing.api.invoice_detail import invoice_detail
+from billing.api.invoice_rows import Rows, invoice_rows, payment_row
 from billing.api.pagination import NewestFirst
+from billing.api.rows_as_json import as_json
 from billing.api.viewset import OfficeViewSet
 from billing.charges import (
     OfficeClosed,
@@ -75,13 +77,13 @@ class InvoiceViewSet(OfficeViewSet):
         Needs `invoices:write`; a setup fee or one-off also needs `charges:write`.
         """
         body, now = self.read(NewInvoiceSerializer), timezone.now()
-        office_id, actor = self.office_id, self.credential.actor
+        office_id, actor = self.named_office(body), self.credential.actor
         if body["invoice_type"] == InvoiceType.MONTHLY:
             ensured = ensure_open_invoice(office_id=office_id, actor=actor, now=now)
-            return self._detail(ensured.invoice.pk, created=ensured.created)
+            return _detail(office_id, ensured.invoice.pk, created=ensured.created)
         require_scope(self.credential, Scope.CHARGES_WRITE)
         invoice = charge_office(office_id=office_id, charge=charge_of(body), actor=actor, now=now)
-        return self._detail(invoice.pk, created=True)
+        return _detail(office_id, invoice.pk, created=True)
 
     @extend_schema(
         operation_id="invoice_list",
@@ -92,8 +94,8 @@ class InvoiceViewSet(OfficeViewSet):
     )
     def list(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
         """Return a page of invoices without their lines. Needs `invoices:read`."""
-        page = self.paginate_queryset(self._filtered())
-        return self.get_paginated_response(InvoiceSerializer(page, many=True).data)
+        page = self.paginate_queryset(self._filtered(office_id))
+        return self.get_paginated_response([as_json(InvoiceSerializer, row) for row in page or ()])
 
     @extend_schema(
         operation_id="invoice_retrieve",
@@ -102,8 +104,8 @@ class InvoiceViewSet(OfficeViewSet):
         responses=InvoiceDetailSerializer,
     )
     def retrieve(self, request: Request, office_id: UUID, invoice_id: UUID) -> Response:  # noqa: ARG002
-        """Return the invoice and every line of it. Needs `invoices:read`."""
-        return self._detail(invoice_id)
+        """Return the invoice, every line of it and why it is there, totals by type, payments. Needs `invoices:read`."""
+        return _detail(office_id, invoice_id)
 
     @extend_schema(
         operation_id="invoice_payment_status",
@@ -113,21 +115,14 @@ class InvoiceViewSet(OfficeViewSet):
     )
     def payment_status(self, request: Request, invoice_id: UUID) -> Response:  # noqa: ARG002
         """Return the payment status as last learned from Stripe. Needs `invoices:read`."""
-        row = payment_row(self.office_id, invoice_id)
+        row = payment_row(self.credential.office_ids, invoice_id)
         if row is None:
             raise NotFound
-        return Response(PaymentStatusSerializer(payment_status(row, now=timezone.now())).data)
+        return Response(as_json(PaymentStatusSerializer, payment_status(row, now=timezone.now())))
 
-    def _filtered(self) -> Rows:
+    def _filtered(self, office_id: UUID) -> Rows:
         columns = {"status": "status", "invoice_type": "invoice_type", "cycle": "cycle__key"}
-        return invoice_rows(self.office_id).filter(**{columns[name]: value for name, value in self.query.items()})
-
-    def _detail(self, invoice_id: UUID, *, created: bool = False) -> Response:
-        row = invoice_detail(self.office_id, invoice_id)
-        if row is None:
-            raise NotFound
-        status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
-        return Response(InvoiceDetailSerializer(row).data, status=status_code)
+        return invoice_rows(office_id).filter(**{columns[name]: value for name, value in self.query.items()})
 
 
 class ChargeViewSet(OfficeViewSet):
@@ -148,11 +143,19 @@ class ChargeViewSet(OfficeViewSet):
     def one_off(self, request: Request) -> Response:  # noqa: ARG002
         """Make an invoice of one line, close it and queue it for collection at once. Needs `charges:write`.
 
-        A repeated request is a second charge: after a lost answer, look at the invoice list first.
+        Send an `Idempotency-Key`: without one a repeated request is a second charge.
         """
         body = self.read(OneOffSerializer)
+        office_id = self.named_office(body)
         invoice = charge_office(
-            office_id=self.office_id, charge=charge_of(body), actor=self.credential.actor, now=timezone.now()
+            office_id=office_id, charge=charge_of(body), actor=self.credential.actor, now=timezone.now()
         )
-        row: Any = invoice_detail(self.office_id, invoice.pk)
-        return Response(InvoiceDetailSerializer(row).data, status=status.HTTP_201_CREATED)
+        return _detail(office_id, invoice.pk, created=True)
+
+
+def _detail(office_id: UUID, invoice_id: UUID, *, created: bool = False) -> Response:
+    row = invoice_detail(office_id, invoice_id)
+    if row is None:
+        raise NotFound
+    status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
+    return Response(as_json(InvoiceDetailSerializer, row), status=status_code)

@@ -28,7 +28,7 @@ class Day(serializers.DateField):
 class NewPatientSerializer(StrictSerializer):
     """A person at the office. The identity is sealed at once, never read by billing, and never sent to Stripe."""
 
-    office_id = Id(required=False, help_text="The key's own office; it need not be named.")
+    office_id = Id(required=False, help_text="Needed by a key that acts for several offices.")
     external_id = Text(max_length=LONGEST["external_id"], help_text="The office's own record number.")
     first_name = Text(required=False, allow_blank=True, max_length=LONGEST["first_name"])
     last_name = Text(required=False, allow_blank=True, max_length=LONGEST["last_name"])
@@ -74,6 +74,12 @@ class PatientSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class PatientQuery(StrictSerializer):
+    """Whose accounts."""
+
+    office_id = Id(required=False, help_text="Needed by a caller that acts for several offices.")
+
+
 class ActivateSerializer(StrictSerializer):
     """When the activity began; now, unless an earlier time is given."""
 
@@ -90,7 +96,6 @@ class ChargedLineSerializer(LineItemSerializer):
     """A line that an activation added: an `adjustment` when the cycle it charges for has closed already."""
 
     invoice_id = serializers.UUIDField()
-    cycle = serializers.CharField(source="cycle_key", help_text="The month charged for, YYYY-MM.")
 
 
 @extend_schema_serializer(
@@ -101,7 +106,7 @@ class ChargedLineSerializer(LineItemSerializer):
                 "patient_id": PATIENT,
                 "active": True,
                 "changed": True,
-                "line_items": [{**LINE_EXAMPLE, "invoice_id": INVOICE, "cycle": "2026-03"}],
+                "line_items": [{**LINE_EXAMPLE, "invoice_id": INVOICE}],
                 "waived_cycles": [],
             },
             response_only=True,

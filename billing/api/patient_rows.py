@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 
+from billing.api.tenants import of_offices
 from billing.cycle_origin import cycles_of_the_run
 from billing.models import LineItem
 from patients.models import ActivityPeriod, Patient
@@ -30,7 +31,7 @@ def patient_rows(office_id: UUID) -> QuerySet[Any, Any]:
     charged = LineItem.objects.filter(
         patient_reference=OuterRef("pk"), cycle_key=cycle["key"] if cycle else "", live=True
     )
-    return Patient.objects.filter(office_id=office_id).values(
+    return of_offices(Patient.objects.all(), [office_id]).values(
         "reference",
         "office_id",
         "created_at",

@@ -18,6 +18,7 @@ from billing.activation import (
     deactivate_patient,
 )
 from billing.api.errors import conflicts
+from billing.api.invoice_detail import explained
 from billing.api.invoice_rows import line_rows
 from billing.api.pagination import ByReference
 from billing.api.patient_contract import (
@@ -26,13 +27,17 @@ from billing.api.patient_contract import (
     DeactivatedSerializer,
     DeactivateSerializer,
     NewPatientSerializer,
+    PatientQuery,
     PatientSerializer,
     RegisteredPatientSerializer,
 )
 from billing.api.patient_rows import patient_rows
+from billing.api.rows_as_json import as_json
+from billing.api.tenants import office_of
 from billing.api.viewset import OfficeViewSet
 from billing.models import Scope
 from offices.timeline import NoPriceVersion
+from patients.models import Patient
 from patients.registration import RecordNumberTaken, register_patient
 
 
@@ -45,6 +50,7 @@ class PatientViewSet(OfficeViewSet):
         "activate": Scope.PATIENTS_WRITE,
         "deactivate": Scope.PATIENTS_WRITE,
     }
+    queries: ClassVar = {"list": PatientQuery}
     pagination_class = ByReference
 
     @extend_schema(
@@ -64,8 +70,9 @@ class PatientViewSet(OfficeViewSet):
         Needs `patients:write`.
         """
         body = self.read(NewPatientSerializer)
+        office_id = self.named_office(body)
         registration = register_patient(
-            office_id=self.office_id,
+            office_id=office_id,
             external_id=body["external_id"],
             first_name=body.get("first_name", ""),
             last_name=body.get("last_name", ""),
@@ -77,11 +84,11 @@ class PatientViewSet(OfficeViewSet):
         )
         answer = {
             "patient_id": registration.patient.pk,
-            "office_id": self.office_id,
+            "office_id": office_id,
             "created": registration.created,
         }
         return Response(
-            RegisteredPatientSerializer(answer).data,
+            as_json(RegisteredPatientSerializer, answer),
             status=status.HTTP_201_CREATED if registration.created else status.HTTP_200_OK,
         )
 
@@ -89,12 +96,13 @@ class PatientViewSet(OfficeViewSet):
         operation_id="patient_list",
         tags=["patients"],
         summary="List patient accounts and their billing status",
+        parameters=[PatientQuery],
         responses=PatientSerializer(many=True),
     )
     def list(self, request: Request) -> Response:  # noqa: ARG002
         """Return a page of references with their activity, in the order of the reference. Needs `patients:read`."""
-        page = self.paginate_queryset(patient_rows(self.office_id))
-        return self.get_paginated_response(PatientSerializer(page, many=True).data)
+        page = self.paginate_queryset(patient_rows(self.named_office(self.query)))
+        return self.get_paginated_response([as_json(PatientSerializer, row) for row in page or ()])
 
     @extend_schema(
         operation_id="patient_activate",
@@ -113,7 +121,7 @@ class PatientViewSet(OfficeViewSet):
         An account that is active already answers 200 with `changed` false. Needs `patients:write`.
         """
         result = activate_patient(
-            office_id=self.office_id,
+            office_id=self._office_of(patient_id),
             patient_id=patient_id,
             activated_at=self.read(ActivateSerializer).get("activated_at"),
             actor=self.credential.actor,
@@ -123,11 +131,11 @@ class PatientViewSet(OfficeViewSet):
             "patient_id": patient_id,
             "active": True,
             "changed": result.changed,
-            "line_items": line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key"),
+            "line_items": explained(line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key")),
             "waived_cycles": result.waived_cycles,
         }
         return Response(
-            ActivatedSerializer(answer).data,
+            as_json(ActivatedSerializer, answer),
             status=status.HTTP_201_CREATED if result.changed else status.HTTP_200_OK,
         )
 
@@ -141,11 +149,16 @@ class PatientViewSet(OfficeViewSet):
     def deactivate(self, request: Request, patient_id: UUID) -> Response:  # noqa: ARG002
         """End the activity; lines stay, and the account is not carried into the next cycle. Needs `patients:write`."""
         changed = deactivate_patient(
-            office_id=self.office_id,
+            office_id=self._office_of(patient_id),
             patient_id=patient_id,
             deactivated_at=self.read(DeactivateSerializer).get("deactivated_at"),
             actor=self.credential.actor,
             now=timezone.now(),
         )
         answer = {"patient_id": patient_id, "active": False, "changed": changed}
-        return Response(DeactivatedSerializer(answer).data)
+        return Response(as_json(DeactivatedSerializer, answer))
+
+    def _office_of(self, patient_id: UUID) -> UUID:
+        """Return the caller's only office, or else the patient's; raise NotFound when that is none of the caller's."""
+        credential = self.credential
+        return credential.only_office or office_of(Patient, patient_id, credential.office_ids)

@@ -9,16 +9,18 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.invoice_contract import INVOICE, OFFICE
+from billing.api.invoice_contract import INVOICE, OFFICE, ItemTotalSerializer
 from billing.api.patient_rows import open_cycle
+from billing.api.rows_as_json import as_json
 from billing.api.strict import Total
 from billing.api.viewset import OfficeViewSet
-from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem, Scope
+from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, InvoiceType, LineItem, Scope
 from offices.models import Office, OfficeStatus
-from offices.timeline import load_timelines
+from offices.timeline import status_of
 
 # What the API calls an active office with an unpaid overdue invoice; derived, never stored (product.md rule 8).
 PAST_DUE = "past_due"
@@ -32,14 +34,6 @@ class OpenCycleSerializer(serializers.Serializer[Any]):
     billing_period_start = serializers.DateField(source="start_date")
     billing_period_end = serializers.DateField(source="end_date")
     unit_price = Total(source="unit_price_cents")
-
-
-class ItemTotalSerializer(serializers.Serializer[Any]):
-    """All lines of one type."""
-
-    item_type = serializers.ChoiceField(ItemType.choices)
-    quantity = serializers.IntegerField()
-    total_price = Total(source="total_cents")
 
 
 @extend_schema_serializer(
@@ -92,12 +86,14 @@ class SummaryViewSet(OfficeViewSet):
     )
     def retrieve(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
         """Return counts and totals by item type. Needs `invoices:read`."""
-        return Response(SummarySerializer(summary(self.office_id, now=timezone.now())).data)
+        return Response(as_json(SummarySerializer, summary(office_id, now=timezone.now())))
 
 
 def summary(office_id: UUID, *, now: datetime) -> dict[str, Any]:
-    """Return the row of the summary, with a fixed number of queries."""
-    office = Office.objects.only("currency", "past_due_since").get(pk=office_id)
+    """Return the row of the summary, with a fixed number of queries; raise NotFound."""
+    office = Office.objects.filter(pk=office_id).only("currency", "past_due_since").first()
+    if office is None:
+        raise NotFound
     cycle = open_cycle(office_id)
     invoice_id = _open_invoice(cycle) if cycle else None
     items = _items(invoice_id) if invoice_id else []
@@ -131,5 +127,5 @@ def _items(invoice_id: UUID) -> list[dict[str, Any]]:
 
 
 def _status(office: Office, now: datetime) -> str:
-    status = load_timelines([office.pk])[office.pk].status_at(now)
+    status = status_of(office.pk, at=now)
     return PAST_DUE if status == OfficeStatus.ACTIVE and office.past_due_since else status

@@ -1,52 +1,92 @@
-"""What every viewset of the API shares: the office of the credential, the scope of the action, the known query."""
+"""What every viewset of the API shares: who calls, for which office, within which transaction, and how it is told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from billing.api.authentication import NO_ACTION, ApiKeyAuthentication, Credential, HasScope
+from billing.api.authentication import NO_ACTION, ApiKeyAuthentication, HasScope, StaffSession
+from billing.api.conditional import make_conditional
+from billing.api.credentials import Credential
+from billing.api.idempotency import answered_once
 from billing.api.pagination import PAGE_PARAMETERS
 from billing.api.parsing import LengthRequired, StrictJSONParser
 from billing.api.strict import StrictSerializer, refuse_unknown
+from billing.api.tenants import api_transaction
+from billing.api.throttling import KeyThrottle
+from billing.api.uses import record_refused_use, record_use
+from billing.api.versions import Deprecation, require_known_version
 from billing.models import Scope
+
+READING = ("GET", "HEAD")
 
 
 class OfficeViewSet(GenericViewSet[Any]):
-    """A viewset whose every request acts for exactly one office: the credential's.
+    """A viewset whose every request acts for one office, which lies in the credential's set.
 
-    Actions parse, make one use-case call and translate its answer; exceptions are translated in errors.py.
-    `Idempotency-Key` is not read yet: it belongs here, around the action (reliability.md). Activation, deactivation,
-    registration and the monthly invoice are idempotent by themselves; a repeated one-off is a second charge.
+    Actions parse, make one use-case call and translate its answer; exceptions are translated in errors.py. Each runs in
+    one transaction behind both walls of tenants.py, together with its idempotency key and the record of its use.
     """
 
-    authentication_classes = (ApiKeyAuthentication,)
     permission_classes = (HasScope,)
+    throttle_classes = (KeyThrottle,)
     parser_classes = (StrictJSONParser,)
 
     # The scope each action needs; an action without one is closed.
     scopes: ClassVar[Mapping[str, Scope]] = {}
     # The query parameters each action knows, beside those of pages for `list`.
     queries: ClassVar[Mapping[str, type[StrictSerializer]]] = {}
+    # Actions that are to go (versions.py).
+    deprecated: ClassVar[Mapping[str, Deprecation]] = {}
 
     query: Mapping[str, Any]
-    office_id: UUID
+    action_map: dict[str, str]
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return who may prove themselves how: keys always, the console's sessions only to read."""
+        keys = ApiKeyAuthentication()
+        return [keys, StaffSession()] if getattr(self.request, "method", None) in READING else [keys]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Let the framework do what it does, and carry out the action within its transaction."""
+        method = str(request.method).lower()
+        if method in self.action_map:
+            setattr(self, method, partial(self._carry_out, getattr(self, method)))
+        return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check credential and scope, then the query, then that the office of the path is the credential's."""
+        """Check version, credential, scope and rate, then the query."""
         super().initial(request, *args, **kwargs)
+        require_known_version(request)
         if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
             raise LengthRequired
-        if self.action in NO_ACTION:
-            return
-        self.query = self._read_query(request)
-        self.office_id = self.credential.office_id
-        self.require_office(kwargs.get("office_id"))
+        if self.action not in NO_ACTION:
+            self.query = self._read_query(request)
+
+    def _carry_out(self, action: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Run the action in one transaction with all that belongs to it."""
+        credential, writes = self.credential, request.method not in READING
+        work = partial(action, request, *args, **kwargs)
+        now = timezone.now()
+        try:
+            with api_transaction(credential, writes=writes or credential.audited):
+                self.require_office(kwargs.get("office_id"))
+                response = answered_once(request, credential=credential, now=now, work=work) if writes else work()
+                record_use(request, credential, now=now)
+        except Exception:
+            record_refused_use(request, credential, now=now)
+            raise
+        return response
 
     @property
     def credential(self) -> Credential:
@@ -54,21 +94,38 @@ class OfficeViewSet(GenericViewSet[Any]):
         return cast(Credential, self.request.auth)  # HasScope let nobody else in
 
     def require_office(self, office_id: UUID | None) -> None:
-        """Raise NotFound unless the office of the input is the caller's: for others it does not exist."""
+        """Raise NotFound unless the office of the input is one of the caller's: for others it does not exist."""
         if office_id is not None and not self.credential.acts_for(office_id):
             raise NotFound
 
+    def named_office(self, values: Mapping[str, Any]) -> UUID:
+        """Return the office a body or query names, or else the only one of the key.
+
+        Raises NotFound, and ValidationError when a caller with several offices names none.
+        """
+        self.require_office(values.get("office_id"))
+        office_id = values.get("office_id") or self.credential.only_office
+        if office_id is None:
+            detail = ErrorDetail("Name the office: this credential acts for several.", code="required")
+            raise ValidationError({"office_id": [detail]})
+        return cast(UUID, office_id)
+
     def read(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        """Return the validated body, whose `office_id`, if it has one, is the caller's."""
+        """Return the validated body."""
         body = serializer(data=self.request.data)
         body.is_valid(raise_exception=True)
-        self.require_office(body.validated_data.get("office_id"))
         return dict(body.validated_data)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         """Keep answers out of every cache: references with activity are pseudonymous ePHI (decisions.md 35)."""
         final: Response = super().finalize_response(request, response, *args, **kwargs)
         final["Cache-Control"] = "no-store"
+        for name, value in getattr(request._request, "rate_limit", {}).items():
+            final[name] = value
+        if (deprecation := self.deprecated.get(self.action or "")) is not None:
+            for name, value in deprecation.headers().items():
+                final[name] = value
+        make_conditional(request, final)
         return final
 
     def _read_query(self, request: Request) -> Mapping[str, Any]:

@@ -61,6 +61,12 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "patients.PatientToken": {_INTERNAL: "office_id kind key_id", _EPHI: "patient_id digest"},
     "patients.RevealGrant": {_INTERNAL: "id actor granted_at expires_at", _EPHI: "patient reason"},
     "billing.OfficeApiKey": {_INTERNAL: "id prefix hashed_key created name revoked expiry_date office scopes"},
+    "billing.PlatformApiKey": {_INTERNAL: "id prefix hashed_key created name revoked expiry_date scopes"},
+    "billing.PlatformKeyOffice": {_INTERNAL: "id platform_key office"},
+    "billing.IdempotentAnswer": {
+        _INTERNAL: "id credential key_digest status_code created_at",
+        _EPHI: "request_digest body",  # a body may register a person, an answer names the account
+    },
     "billing.BillingCycle": {
         _SAFE: "key unit_price_cents",
         _AGGREGATE: "patient_count",

@@ -1,6 +1,6 @@
 """The tables of billing, one idea per file; import from here."""
 
-from billing.models.api_key import OfficeApiKey, Scope
+from billing.models.api_key import OfficeApiKey, PlatformApiKey, PlatformKeyOffice, Scope
 from billing.models.correction import (
     NEEDS_SECOND_PERSON,
     OPEN_CORRECTIONS,
@@ -14,6 +14,7 @@ from billing.models.correction import (
 from billing.models.cycle import BillingCycle
 from billing.models.event_replay import EventReplay
 from billing.models.expected_event import ExpectedEvent
+from billing.models.idempotency import IdempotentAnswer
 from billing.models.incident import CanaryRun, Incident
 from billing.models.invoice import (
     ALLOWED_MOVES,
@@ -83,6 +84,7 @@ __all__ = [
     "EventTrouble",
     "ExpectedEvent",
     "HostedInvoicePage",
+    "IdempotentAnswer",
     "Incident",
     "Invoice",
     "InvoiceOrigin",
@@ -105,6 +107,8 @@ __all__ = [
     "Payment",
     "PaymentChannel",
     "PaymentStatus",
+    "PlatformApiKey",
+    "PlatformKeyOffice",
     "ReconciliationPhase",
     "ReconciliationRun",
     "Refund",

@@ -1,8 +1,15 @@
-"""API keys: what a clinic's portal proves itself with. Each belongs to one office and opens what its scopes say."""
+"""API keys: what a portal proves itself with. A key belongs to one office; a platform key may act for several.
+
+Which one a key is shows in its prefix, so that one query finds it and a person sees it in a log or a list.
+"""
+
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from rest_framework_api_key.models import AbstractAPIKey
+from django.utils.crypto import get_random_string
+from rest_framework_api_key.crypto import KeyGenerator
+from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
 from offices.models import Office
 
@@ -19,6 +26,8 @@ class Scope(models.TextChoices):
 
 
 _ONE_SCOPE = f"({'|'.join(Scope.values)})"
+SCOPES_PATTERN = rf"^{_ONE_SCOPE}( {_ONE_SCOPE})*$"
+PLATFORM_MARK = "P-"  # the prefix of a platform key begins with it; an office's has letters and digits only
 
 
 class OfficeApiKey(AbstractAPIKey):
@@ -32,13 +41,66 @@ class OfficeApiKey(AbstractAPIKey):
 
     class Meta(AbstractAPIKey.Meta):
         abstract = False
+        constraints = [models.CheckConstraint(condition=Q(scopes__regex=SCOPES_PATTERN), name="api_key_scopes_known")]
+
+    @property
+    def scope_set(self) -> frozenset[Scope]:
+        """The scopes as values."""
+        return frozenset(map(Scope, self.scopes.split()))
+
+
+class _PlatformKeyGenerator(KeyGenerator):
+    """The library's generator, with a prefix of the same length that says what kind of key it is."""
+
+    def get_prefix(self) -> str:
+        """Return `P-` and six random characters."""
+        return PLATFORM_MARK + get_random_string(self.prefix_length - len(PLATFORM_MARK))
+
+
+class PlatformApiKeyManager(APIKeyManager):
+    """The library's manager with our generator."""
+
+    key_generator = _PlatformKeyGenerator()
+
+
+class PlatformApiKey(AbstractAPIKey):
+    """A key of a platform that runs the portals of several offices: it acts for those that are named, for no other.
+
+    Every use of it is audited in a stream of its own (decisions.md 30, "an office in the input must lie in the
+    credential's set").
+    """
+
+    objects: ClassVar[PlatformApiKeyManager] = PlatformApiKeyManager()
+
+    scopes = models.CharField(max_length=200)
+
+    class Meta(AbstractAPIKey.Meta):
+        abstract = False
+        verbose_name = "platform API key"
+        verbose_name_plural = "platform API keys"
         constraints = [
-            models.CheckConstraint(
-                condition=Q(scopes__regex=rf"^{_ONE_SCOPE}( {_ONE_SCOPE})*$"), name="api_key_scopes_known"
-            )
+            models.CheckConstraint(condition=Q(scopes__regex=SCOPES_PATTERN), name="platform_key_scopes_known"),
+            models.CheckConstraint(condition=Q(prefix__startswith=PLATFORM_MARK), name="platform_key_is_marked"),
         ]
 
     @property
     def scope_set(self) -> frozenset[Scope]:
         """The scopes as values."""
         return frozenset(map(Scope, self.scopes.split()))
+
+
+class PlatformKeyOffice(models.Model):
+    """An office that a platform key may act for. Points at the prefix: the library's own id holds the key's digest."""
+
+    platform_key = models.ForeignKey(
+        PlatformApiKey, to_field="prefix", on_delete=models.PROTECT, related_name="key_offices"
+    )
+    office = models.ForeignKey(Office, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["platform_key", "office"], name="platform_key_names_an_office_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.platform_key_id} for {self.office_id}"

@@ -1,10 +1,12 @@
-"""Fixtures of billing: the Stripe stand-in behind the real SDK."""
+"""Fixtures of billing: the Stripe stand-in behind the real SDK, and what is decrypted."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.cache import cache
 
+from offices.encryption import field_keys
 from sandbox.stripe_standin import StripeStandIn
 
 
@@ -17,3 +19,18 @@ def stripe(settings) -> Iterator[StripeStandIn]:
         settings.STRIPE_API_BASE = standin.base_url
         cache.clear()
         yield standin
+
+
+@pytest.fixture
+def decrypted(monkeypatch) -> list[str]:
+    """The contexts of all that is decrypted from now on."""
+    seen: list[str] = []
+    ring = type(field_keys())
+    decrypt = ring.decrypt
+
+    def noted(self: Any, stored: str, *, context: str) -> str:
+        seen.append(context)
+        return decrypt(self, stored, context=context)
+
+    monkeypatch.setattr(ring, "decrypt", noted)
+    return seen

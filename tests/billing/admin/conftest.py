@@ -17,6 +17,7 @@ from billing.models import (
     BillingRun,
     CanaryRun,
     ExpectedEvent,
+    IdempotentAnswer,
     Incident,
     Invoice,
     OfficeProfile,
@@ -25,7 +26,7 @@ from billing.models import (
     ParkingCode,
     StripeInvoiceCopy,
 )
-from offices.encryption import field_keys
+from billing.platform_keys import issue_platform_key
 from offices.models import Office, PriceOverride
 from patients.models import Patient
 from patients.registration import register_patient
@@ -60,7 +61,7 @@ def list_address(model: Any, query: str = "") -> str:
 
 def detail_address(model: Any, key: Any = None) -> str:
     """Return the address of the page of the row with this key, or of any; reads nothing but keys."""
-    column = "prefix" if model.__name__ == "OfficeApiKey" else "pk"
+    column = "prefix" if model.__name__ in {"OfficeApiKey", "PlatformApiKey"} else "pk"
     key = key or model._default_manager.values_list(column, flat=True).first()
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(key)])
 
@@ -76,6 +77,7 @@ def books(db, stripe: StripeStandIn) -> Invoice:
     office = invoice.office
     register_patient(office_id=office.pk, actor=ACTOR, now=CLOSED_AT, **PERSON)
     issue_api_key(office_id=office.pk, name="portal", actor=ACTOR, now=CLOSED_AT)
+    issue_platform_key(office_ids=[office.pk], name="platform", actor=ACTOR, now=CLOSED_AT)
     Invoice.objects.filter(pk=invoice.pk).update(internal_note=NOTE)
     _rare_rows(office)
     _money_rows(invoice)
@@ -94,6 +96,9 @@ def _rare_rows(office: Office) -> None:
         id="6f0c1a3e-0000-4000-8000-000000000001", at=CLOSED_AT, policy_version="1", reason="unknown_parameter",
         call_site="delivery", actor=ACTOR, office=office,
     )  # fmt: skip
+    IdempotentAnswer.objects.create(
+        credential="api-key:x", key_digest="k", request_digest="r", status_code=201, body=NOTE, created_at=CLOSED_AT
+    )
     CanaryRun.objects.create(at=CLOSED_AT, blocked=True)
     make_checkpoint(now=CLOSED_AT)
     RevealGrant.objects.create(
@@ -167,21 +172,6 @@ def _logged_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
-
-
-@pytest.fixture
-def decrypted(monkeypatch) -> list[str]:
-    """The contexts of all that is decrypted from now on."""
-    seen: list[str] = []
-    ring = type(field_keys())
-    decrypt = ring.decrypt
-
-    def noted(self: Any, stored: str, *, context: str) -> str:
-        seen.append(context)
-        return decrypt(self, stored, context=context)
-
-    monkeypatch.setattr(ring, "decrypt", noted)
-    return seen
 
 
 def registered() -> set[type]:

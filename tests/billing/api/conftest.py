@@ -7,8 +7,8 @@ import time_machine
 from django.test import Client
 
 from billing.api_keys import issue_api_key
-from billing.models import Scope
-from tests.builders import ACTOR, make_office, utc
+from billing.models import Invoice, Scope
+from tests.builders import ACTOR, make_office, make_patient, utc
 
 NOW = utc("2026-03-20T12:00")  # in the cycle from 15 March of the builders' office
 
@@ -63,6 +63,19 @@ def portal(office):
 def neighbour(noon):
     """Another office's portal, with every scope."""
     return Portal(make_office())
+
+
+@pytest.fixture
+def ids(portal, noon):
+    """The ids of an office with an invoice and a patient who has been active for a minute."""
+    patient = make_patient(portal.office)
+    assert portal.post(f"billing/patients/{patient.pk}/activate").status_code == 201
+    noon.shift(60)
+    return {
+        "office": str(portal.office.pk),
+        "invoice": str(Invoice.objects.get(office=portal.office).pk),
+        "patient": str(patient.pk),
+    }
 
 
 def codes(response):

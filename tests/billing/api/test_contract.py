@@ -3,14 +3,18 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from django.core.management import call_command
 from django.test import Client
 
 from billing.api.docs import _schema
 from billing.api.errors import REFUSALS
 from billing.api.urls import ROUTES
+
+COMMITTED = Path(__file__).resolve().parents[3] / "docs/openapi.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +38,11 @@ def test_the_description_has_every_route_once_and_no_other(schema):
 
 def test_every_operation_needs_the_key_and_says_its_scope(schema):
     for methods in schema["paths"].values():
-        for operation in methods.values():
-            assert operation["security"] == [{"ApiKey": []}]
+        for method, operation in methods.items():
+            sessions = [{"StaffSession": []}] if method == "get" else []
+            assert operation["security"] == [{"ApiKey": []}, *sessions]
             assert re.search(r"Needs `\w+:\w+`", operation["description"])
-            assert {"400", "401", "403", "405", "500"} <= set(operation["responses"])
+            assert {"400", "401", "403", "405", "406", "429", "500"} <= set(operation["responses"])
 
 
 def test_every_refusal_is_documented_somewhere(schema):
@@ -54,7 +59,8 @@ def test_request_bodies_are_closed(schema):
 def test_the_invoices_names_are_the_products(schema):
     assert list(schema["components"]["schemas"]["InvoiceDetail"]["properties"]) == [
         "invoice_id", "office_id", "billing_period_start", "billing_period_end", "total_amount", "currency", "status",
-        "stripe_invoice_id", "invoice_type", "created_at", "updated_at", "line_items",
+        "stripe_invoice_id", "invoice_type", "created_at", "updated_at", "line_items", "totals", "payments",
+        "hosted_invoice_url",
     ]  # fmt: skip
 
 
@@ -80,3 +86,22 @@ def test_the_description_and_its_page_are_open_and_work_without_scripts(db):
     assert not re.search(r'(src|href)="(?!/api/|#)', text)
     for route in ROUTES:
         assert _in_braces(route.path) in text
+
+
+def test_the_committed_description_is_the_one_that_is_served():
+    out = io.StringIO()
+    call_command("spectacular", stdout=out)
+    committed = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    assert committed == yaml.safe_load(out.getvalue()), "call: python manage.py spectacular --file docs/openapi.yaml"
+
+
+def test_every_write_takes_an_idempotency_key_and_every_read_a_tag(schema):
+    for methods in schema["paths"].values():
+        for method, operation in methods.items():
+            named = {parameter["name"] for parameter in operation.get("parameters", [])}
+            assert ("Idempotency-Key" in named) == (method == "post")
+            assert ("304" in operation["responses"]) == (method == "get")
+            if method == "post":
+                assert {"409", "411", "413", "422", "503"} <= set(operation["responses"])
+            for status, response in operation["responses"].items():
+                assert {"X-Request-Id", "RateLimit"} <= set(response["headers"]), status

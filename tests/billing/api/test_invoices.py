@@ -1,5 +1,6 @@
 """Invoices over HTTP: product.md's names, one shape, nothing decrypted, a fixed number of queries."""
 
+import re
 import uuid
 
 import pytest
@@ -7,8 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.billing_run import run_due
-from billing.models import Invoice, InvoiceStatus, LineItem, Payment, Scope
-from offices.models import OfficeStatus, Plan
+from billing.models import HostedInvoicePage, Invoice, InvoiceStatus, LineItem, Payment, Scope
+from offices.models import OfficeStatus, Plan, PriceOverride
 from tests.billing.api.conftest import NOW, Portal, codes
 from tests.builders import ACTOR, make_office, make_patient, utc
 
@@ -16,27 +17,34 @@ FIELDS = {
     "invoice_id", "office_id", "billing_period_start", "billing_period_end", "total_amount", "currency", "status",
     "stripe_invoice_id", "invoice_type", "created_at", "updated_at",
 }  # fmt: skip
+EXPLAINED = {"line_items", "totals", "payments", "hosted_invoice_url"}
 LINE_FIELDS = {
     "line_item_id", "description", "quantity", "unit_price", "total_price", "item_type", "anonymous_patient_ref",
+    "cycle", "price", "reason",
 }  # fmt: skip
 
 
 @pytest.fixture
 def busy_portal(portal):
     """A portal whose office has a closed month with one patient and an open month with two."""
+    two_months(portal)
+    return portal
+
+
+def two_months(portal):
     make_patient(portal.office, (utc("2026-02-20"), None))
     run_due(as_of=utc("2026-02-21"), actor=ACTOR, now=utc("2026-02-21"))
     run_due(as_of=utc("2026-03-16"), actor=ACTOR, now=utc("2026-03-16"))
     patient = make_patient(portal.office)
     assert portal.post(f"billing/patients/{patient.pk}/activate").status_code == 201
-    return portal
 
 
 def _statements(call):
     with CaptureQueriesContext(connection) as captured:
         response = call()
     assert response.status_code == 200, response.content
-    return [query["sql"] for query in captured if query["sql"].startswith("SELECT")]
+    # Not the statement that enters the second wall.
+    return [each["sql"] for each in captured if re.match("SELECT(?! set_config)", each["sql"])]
 
 
 # --- POST billing/invoices ---
@@ -45,7 +53,7 @@ def test_the_open_monthly_invoice_is_made_once(portal):
     first, second = portal.post("billing/invoices", body), portal.post("billing/invoices", body)
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
-    assert set(first.json()) == FIELDS | {"line_items"}
+    assert set(first.json()) == FIELDS | EXPLAINED
     assert first.json()["billing_period_start"] == "2026-03-15"
     assert first.json()["billing_period_end"] == "2026-04-15"
     assert first.json()["total_amount"] == "0.00"
@@ -228,13 +236,62 @@ def test_a_canceled_invoice_still_shows_what_it_charged(busy_portal):
     assert (detail["status"], detail["total_amount"], len(detail["line_items"])) == ("canceled", "4.00", 2)
 
 
-@pytest.mark.parametrize("path", ["billing/invoices/{office}", "billing/invoices/{office}/{invoice}"])
-def test_reads_never_load_an_encrypted_column(busy_portal, path):
+@pytest.mark.parametrize(
+    "path",
+    [
+        "billing/invoices/{office}", "billing/payment-status/{invoice}", "billing/offices/{office}/summary", "patients",
+        "billing/invoices/{office}/{invoice}",
+    ],
+)  # fmt: skip
+def test_only_the_detail_decrypts_and_only_the_payable_link(busy_portal, decrypted, path):
+    invoice = Invoice.objects.get(office=busy_portal.office, cycle__key="2026-02")
     Invoice.objects.update(internal_note="between us")
-    invoice = Invoice.objects.filter(office=busy_portal.office).first()
-    path = path.format(office=busy_portal.office.pk, invoice=invoice.pk)
-    statements = _statements(lambda: busy_portal.get(path))
-    assert not [sql for sql in statements if "internal_note" in sql or "hosted" in sql]
+    HostedInvoicePage.objects.create(invoice=invoice, url="https://pay.example/1", updated_at=NOW)
+    decrypted.clear()
+    assert busy_portal.get(path.format(office=busy_portal.office.pk, invoice=invoice.pk)).status_code == 200
+    of_the_detail = ["billing.hostedinvoicepage.url"] if path.endswith("{office}/{invoice}") else []
+    assert decrypted == of_the_detail
+
+
+def test_the_detail_explains_itself(portal):
+    """A plan's price, an office's own, totals by type, payments, the page where it can be paid."""
+    office = portal.office
+    PriceOverride.objects.create(
+        office=office, unit_price_cents=150, starts_on="2026-03-01", ends_on="2026-09-01", reason="x", created_at=NOW
+    )
+    two_months(portal)
+    invoice = Invoice.objects.get(office=office, cycle__key="2026-03")
+    LineItem.objects.create(
+        invoice=invoice, item_type="adjustment", cycle_key="2026-02", patient_reference=uuid.uuid4(),
+        unit_price_cents=200, created_at=NOW,
+    )  # fmt: skip
+    HostedInvoicePage.objects.create(invoice=invoice, url="https://pay.example/1", updated_at=NOW)
+    Payment.objects.create(
+        invoice=invoice, stripe_payment_id="inpay_1", status="paid", amount_requested_cents=600, amount_paid_cents=600,
+        currency="USD", paid_at=NOW, recorded_at=NOW,
+    )  # fmt: skip
+    response = portal.get(f"billing/invoices/{office.pk}/{invoice.pk}")
+    detail = response.json()
+    lines = {line["item_type"]: line for line in detail["line_items"]}
+    assert lines["active_patient"]["price"] == {
+        "source": "office", "effective_on": "2026-03-01", "ends_on": "2026-09-01",
+    }  # fmt: skip
+    assert lines["adjustment"]["price"] == {"source": "plan", "effective_on": "2000-01-01", "ends_on": None}
+    assert (lines["adjustment"]["cycle"], lines["active_patient"]["cycle"]) == ("2026-02", "2026-03")
+    assert "closed" in lines["adjustment"]["reason"]
+    assert {total["item_type"]: (total["quantity"], total["total_price"]) for total in detail["totals"]} == {
+        "adjustment": (1, "2.00"), "active_patient": (1, "1.50"), "patient_activation": (1, "1.50"),
+    }  # fmt: skip
+    assert detail["total_amount"] == "5.00"
+    assert detail["hosted_invoice_url"] == "https://pay.example/1"
+    assert [(each["status"], each["amount_paid"]) for each in detail["payments"]] == [("paid", "6.00")]
+    assert b"inpay_1" not in response.content
+
+
+def test_a_trial_explains_why_nothing_is_charged(noon):
+    portal = Portal(make_office(status=OfficeStatus.TRIALING))
+    body = portal.post(f"billing/patients/{make_patient(portal.office).pk}/activate").json()
+    assert [(line["unit_price"], line["price"]["source"]) for line in body["line_items"]] == [("0.00", "trial")]
 
 
 # --- GET billing/payment-status/{invoice_id} ---
@@ -373,9 +430,9 @@ def test_the_summary_says_past_due_of_an_active_office_only(noon):
     ("path", "queries"),
     [
         ("billing/invoices/{office}", 2),  # the key, the page
-        ("billing/invoices/{office}/{invoice}", 3),  # the key, the invoice, its lines
+        ("billing/invoices/{office}/{invoice}", 6),  # the key, the invoice, its lines
         ("billing/payment-status/{invoice}", 2),
-        ("billing/offices/{office}/summary", 9),  # the key, office, cycle, invoice, items, four of the timeline
+        ("billing/offices/{office}/summary", 6),  # the key, office, cycle, invoice, items, status
         ("patients", 3),  # the key, the open cycle, the page
     ],
 )

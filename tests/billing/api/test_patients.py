@@ -131,6 +131,8 @@ def test_an_activation_adds_its_line_at_once(portal):
         "line_item_id": str(stored.pk), "description": "Patient account activated, 2026-03", "quantity": 1,
         "unit_price": "2.00", "total_price": "2.00", "item_type": "patient_activation",
         "anonymous_patient_ref": str(patient.pk), "invoice_id": str(stored.invoice_id), "cycle": "2026-03",
+        "price": {"source": "plan", "effective_on": "2000-01-01", "ends_on": None},
+        "reason": "The account became active in this cycle.",
     }  # fmt: skip
     assert ActivityPeriod.objects.get().activated_at == NOW
 

@@ -96,6 +96,9 @@ def test_the_data_map_is_the_inventory():
 # --- The API ---
 # The rows that an answer is made of. An answer that is not named here fails a test below.
 ANSWERS = {
+    invoice_contract.PriceSerializer: (BillingCycle,),
+    invoice_contract.ItemTotalSerializer: (LineItem,),
+    invoice_contract.PaymentSerializer: (Payment,),
     invoice_contract.LineItemSerializer: (LineItem, Invoice),
     invoice_contract.InvoiceSerializer: (Invoice, BillingCycle),
     invoice_contract.InvoiceDetailSerializer: (Invoice, BillingCycle),
@@ -106,7 +109,6 @@ ANSWERS = {
     patient_contract.ActivatedSerializer: (Patient, ActivityPeriod),
     patient_contract.DeactivatedSerializer: (Patient, ActivityPeriod),
     summary.OpenCycleSerializer: (BillingCycle,),
-    summary.ItemTotalSerializer: (LineItem,),
     summary.SummarySerializer: (Office, BillingCycle, Invoice),
 }
 # What of a person an answer may show, to a key of that office with the scope of the route.
