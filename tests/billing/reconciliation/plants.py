@@ -3,17 +3,17 @@
 A plant is a function of the scene that returns what it is about; its name begins with the kind that must be found.
 """
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
 import requests
 from django.conf import settings
-from django.db import connection
 
+from billing.charges import Charge, charge_office
 from billing.models import (
     BillingCycle,
+    ChargeReason,
     EventStatus,
     Invoice,
     LineItem,
@@ -27,8 +27,8 @@ from billing.models import DiscrepancyKind as Kind
 from offices.models import OfficeStripeAccount
 from patients.models import ActivityPeriod
 from tests.billing.reconciliation.scene import Scene
-from tests.billing.scenes import drain, hear
-from tests.builders import make_office, make_patient, utc
+from tests.billing.scenes import hear
+from tests.builders import ACTOR, make_patient
 from tests.tampering import lift_rules
 
 Plant = Callable[[Scene], str]
@@ -53,15 +53,20 @@ def cycle_of(scene: Scene) -> BillingCycle:
 
 def post(scene: Scene, path: str, **form: object) -> dict:
     """Write to Stripe past the product, as another system with the same account would."""
-    reply = requests.post(
-        f"{scene.stripe.base_url}{path}", data=form, auth=(settings.STRIPE_API_KEY, ""), timeout=10
-    )
+    headers = {"Authorization": f"Bearer {settings.STRIPE_API_KEY}"}
+    reply = requests.post(f"{scene.stripe.base_url}{path}", data=form, headers=headers, timeout=10)
     assert reply.ok, reply.text
     return reply.json()
 
 
 def customer_of(office) -> str:
     return OfficeStripeAccount.objects.get(office=office).customer_id
+
+
+def charged(scene: Scene) -> Invoice:
+    """Charge the office once more; nothing has been delivered yet."""
+    charge = Charge(ChargeReason.SUPPORT, 5_000)
+    return charge_office(office_id=scene.office.pk, charge=charge, actor=ACTOR, now=scene.clock.at)
 
 
 def line_of(scene: Scene, invoice: Invoice) -> dict:
@@ -96,7 +101,8 @@ def deleted_at_stripe(scene: Scene) -> str:
     invoice = scene.sent()
     scene.stripe.dashboard.forget("invoice", invoice.stripe_invoice_id)
     StripeEvent.objects.create(
-        event_id="evt_deleted", event_type="invoice.deleted", object_id=invoice.stripe_invoice_id, created=scene.clock.at,
+        event_id="evt_deleted", event_type="invoice.deleted", object_id=invoice.stripe_invoice_id,
+        created=scene.clock.at,
         api_version="", livemode=False, digest="", received_at=scene.clock.at, status=EventStatus.DONE,
         next_attempt_at=scene.clock.at,
     )  # fmt: skip
@@ -166,8 +172,7 @@ def currency_here(scene: Scene) -> str:
 @plants(Kind.CUSTOMER)
 def customer_of_another_office(scene: Scene) -> str:
     invoice = scene.sent()
-    other = scene.rng.choice([office for office in scene.offices if office.pk != invoice.office_id])
-    scene.stripe.dashboard.tamper("invoice", invoice.stripe_invoice_id, customer=customer_of(other))
+    scene.stripe.dashboard.tamper("invoice", invoice.stripe_invoice_id, customer=customer_of(scene.another_office()))
     return of(invoice)
 
 
@@ -270,8 +275,7 @@ def metadata_removed(scene: Scene) -> str:
 def metadata_of_another_invoice(scene: Scene) -> str:
     invoice = scene.sent()
     metadata = scene.stripe.get("invoice", invoice.stripe_invoice_id)["metadata"]
-    other = scene.rng.choice([each for each in Invoice.objects.filter(status="sent") if each.pk != invoice.pk])
-    metadata["invoice_id"] = str(other.pk)
+    metadata["invoice_id"] = str(Invoice.objects.get(office=scene.another_office(), status="sent").pk)
     scene.stripe.dashboard.edit("invoice", invoice.stripe_invoice_id, metadata=metadata)
     return of(invoice)
 
@@ -567,12 +571,7 @@ def charge_invented(scene: Scene) -> str:
 
 @plants(Kind.CHARGE_WITHOUT_INVOICE)
 def charge_never_queued(scene: Scene) -> str:
-    from billing.charges import Charge, charge_office
-    from billing.models import ChargeReason
-    from tests.builders import ACTOR
-
-    charge = Charge(ChargeReason.SUPPORT, 5_000)
-    invoice = charge_office(office_id=scene.office.pk, charge=charge, actor=ACTOR, now=scene.clock.at)
+    invoice = charged(scene)
     lift_rules("billing_outboxmessage")
     OutboxMessage.objects.filter(invoice=invoice).delete()
     return of(invoice)
@@ -604,12 +603,7 @@ def late_event(scene: Scene) -> str:
 
 @plants(Kind.ORPHAN_MESSAGE)
 def message_dead(scene: Scene) -> str:
-    from billing.charges import Charge, charge_office
-    from billing.models import ChargeReason
-    from tests.builders import ACTOR
-
-    charge = Charge(ChargeReason.SUPPORT, 5_000)
-    invoice = charge_office(office_id=scene.office.pk, charge=charge, actor=ACTOR, now=scene.clock.at)
+    invoice = charged(scene)
     status = scene.rng.choice([MessageStatus.DEAD, MessageStatus.PARKED])
     message = OutboxMessage.objects.get(invoice=invoice)
     OutboxMessage.objects.filter(pk=message.pk).update(status=status, error_code="refused")
@@ -618,12 +612,7 @@ def message_dead(scene: Scene) -> str:
 
 @plants(Kind.ORPHAN_MESSAGE)
 def message_stuck(scene: Scene) -> str:
-    from billing.charges import Charge, charge_office
-    from billing.models import ChargeReason
-    from tests.builders import ACTOR
-
-    charge = Charge(ChargeReason.SUPPORT, 5_000)
-    invoice = charge_office(office_id=scene.office.pk, charge=charge, actor=ACTOR, now=scene.clock.at)
+    invoice = charged(scene)
     scene.later(days=2)
     return f"message:{OutboxMessage.objects.get(invoice=invoice).pk}"
 

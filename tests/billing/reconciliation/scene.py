@@ -1,7 +1,6 @@
 """A small network that is billed, delivered and partly paid: nothing differs, until a test plants something."""
 
 import random
-from datetime import timedelta
 
 from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
@@ -20,6 +19,7 @@ class Scene:
 
     def __init__(self, stripe: StripeStandIn, seed: int = 0, offices: int = OFFICES) -> None:
         self.stripe, self.rng = stripe, random.Random(seed)
+        self.focus: Office | None = None
         self.clock = SharedClock(OPENED_AT, stripe)
         self.offices = [self._office() for _ in range(offices)]
         run_due(as_of=OPENED_AT, actor=ACTOR, now=OPENED_AT)
@@ -43,20 +43,20 @@ class Scene:
 
     @property
     def office(self) -> Office:
-        """The office that is meant."""
-        return self.rng.choice(self.offices)
+        """The office that is meant: any one, or the one in focus."""
+        return self.focus or self.rng.choice(self.offices[:-1])
+
+    def another_office(self) -> Office:
+        """An office of which no other mismatch is planted."""
+        return self.offices[-1]
 
     def sent(self) -> Invoice:
         """A monthly invoice that is sent and not paid."""
-        return self._one(InvoiceStatus.SENT)
+        return Invoice.objects.get(status=InvoiceStatus.SENT, office=self.office)
 
     def paid(self) -> Invoice:
         """An invoice that is paid, here and there."""
-        return self._one(InvoiceStatus.PAID)
-
-    def _one(self, status: InvoiceStatus) -> Invoice:
-        found = list(Invoice.objects.filter(status=status, closed_at__isnull=False).order_by("created_at", "pk"))
-        return self.rng.choice(found)
+        return Invoice.objects.get(status=InvoiceStatus.PAID, office=self.office)
 
     def reconcile(self, **options: object) -> Summary:
         """Run the whole comparison a minute later."""
@@ -72,7 +72,3 @@ def found() -> list[tuple[str, str]]:
     """Return what is open, as (kind, subject)."""
     rows = Discrepancy.objects.filter(status=DiscrepancyStatus.OPEN)
     return sorted(rows.values_list("kind", "subject"))
-
-
-def hours(number: float) -> timedelta:
-    return timedelta(hours=number)
