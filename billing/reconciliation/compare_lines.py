@@ -21,13 +21,15 @@ def what_differs(ours: Sequence[Line], theirs: Sequence[Line]) -> DiscrepancyKin
 
 
 def _unmatched(ours: list[Line], theirs: list[Line]) -> tuple[list[Line], list[Line]]:
+    other = []
     # Typed lines first, so that one without a type does not take the place of the line that is meant.
     for yours in sorted(theirs, key=lambda line: line.item_type is None):
         mine = next((mine for mine in ours if _is_same(mine, yours)), None)
-        if mine is not None:
+        if mine is None:
+            other.append(yours)
+        else:
             ours.remove(mine)
-            theirs = [line for line in theirs if line is not yours]
-    return ours, theirs
+    return ours, other
 
 
 def _is_same(mine: Line, yours: Line) -> bool:
