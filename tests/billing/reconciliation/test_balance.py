@@ -1,4 +1,4 @@
-"""Opening + billed - credited - paid - written off = closing, and the last closing is what is due by the rows themselves."""
+"""Opening + billed - credited - paid - written off = closing, and the last closing is what is due by the rows."""
 
 from datetime import timedelta
 from uuid import uuid4
