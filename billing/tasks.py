@@ -88,6 +88,8 @@ def checkpoint_audit() -> None:
     refused = make_checkpoint(now=timezone.now()).refused
     if refused:
         logger.error("audit_not_sealed", count=len(refused))
+
+
 def reconcile_recent() -> None:
     """Compare what was closed lately with Stripe, and take what Stripe decided."""
     reconcile(actor="system:beat", clock=timezone.now, recent=RECENT, repair=True)
