@@ -46,6 +46,7 @@ def invoice_copy(
         attempt_count=seen.attempt_count,
         finalization_failed=seen.finalization_failed,
         foreign_fields=",".join(seen.foreign_fields),
+        foreign_codes=",".join(seen.foreign_codes),
         lines=_lines(lines),
         created=datetime.fromtimestamp(seen.created, UTC),
         finalized_at=_time(seen.finalized_at),

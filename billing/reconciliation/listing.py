@@ -15,7 +15,9 @@ from billing import expectations
 from billing.models import CopyKind, ReconciliationPhase, ReconciliationRun
 from billing.reconciliation.checkpoint import advance
 from billing.reconciliation.copies import invoice_copy, money_copy, payment_copy, unreadable_invoice
+from billing.reconciliation.words import judge_words
 from billing.stripe_connection import call_stripe
+from billing.stripe_gateway.foreign_words import judged_by
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.inbound import InboundInvoice, InboundLine, InboundPage, InboundPayment
 from billing.stripe_gateway.operation import Operation
@@ -78,7 +80,8 @@ def _window(run: ReconciliationRun) -> Window:
 
 
 def _invoices(run: ReconciliationRun, after: StripeId | None, clock: Clock) -> tuple[list[Model], StripeId | None, int]:
-    page = _listed(run, Operation.LIST_INVOICES, ListInvoicesCreated(_window(run), after), after)
+    with judged_by(judge_words):
+        page = _listed(run, Operation.LIST_INVOICES, ListInvoicesCreated(_window(run), after), after)
     now = clock()
     rows: list[Model] = [unreadable_invoice(odd, run, now) for odd in page.unreadable]
     for seen in page.items:
