@@ -14,6 +14,8 @@ Rule = Callable[[Ours, Theirs], Verdict | None]
 Kind = DiscrepancyKind
 
 _GONE_BACK = ("pending", "requires_action", "succeeded")
+# Of refunds, disputes and credit notes: what `payment_rows` never leaves again.
+_ENDS = frozenset({"failed", "canceled", "won", "lost", "warning_closed", "prevented", "void"})
 
 
 def settle(ours: Ours, theirs: Theirs) -> Verdict | None:
@@ -97,7 +99,8 @@ def _refunds(ours: Ours, theirs: Theirs) -> Verdict | None:
     if ours.money.refunds == theirs.money.refunds:
         return None
     received = theirs.paid_cents + theirs.overpaid_cents
-    whole = gone_back(theirs.money.refunds) >= received > 0
+    # A refund that failed has come back: what it was is what we thought had gone.
+    whole = max(gone_back(theirs.money.refunds), gone_back(ours.money.refunds)) >= received > 0
     return (Kind.REFUND if whole else Kind.PARTIAL_REFUND), _money_repair(ours, theirs)
 
 
@@ -107,16 +110,21 @@ def gone_back(refunds: Moves) -> int:
 
 
 def _money_repair(ours: Ours, theirs: Theirs) -> RepairKind:
-    """Rows of ours that Stripe does not know are no decision of Stripe's: somebody must look."""
-    invented = any(
-        set(mine) - set(yours)
-        for mine, yours in (
-            (ours.money.credit_notes, theirs.money.credit_notes),
-            (ours.money.disputes, theirs.money.disputes),
-            (ours.money.refunds, theirs.money.refunds),
-        )
+    pairs = (
+        (ours.money.credit_notes, theirs.money.credit_notes),
+        (ours.money.disputes, theirs.money.disputes),
+        (ours.money.refunds, theirs.money.refunds),
     )
-    return RepairKind.LOOK if invented else _pull_or_look(ours, theirs)
+    return _pull_or_look(ours, theirs) if all(_may_follow(*pair) for pair in pairs) else RepairKind.LOOK
+
+
+def _may_follow(mine: Moves, yours: Moves) -> bool:
+    """Say whether Stripe's news can explain it: what only we have, other cents, or a way back from an end cannot."""
+    for stripe_id, (status, cents) in mine.items():
+        their_status, their_cents = yours.get(stripe_id, ("", cents))
+        if not their_status or their_cents != cents or (status in _ENDS and their_status != status):
+            return False
+    return True
 
 
 def _overpaid(ours: Ours, theirs: Theirs) -> Verdict | None:
@@ -145,7 +153,9 @@ def _payments(ours: Ours, theirs: Theirs) -> Verdict | None:
     mine, yours = ours.money, theirs.money
     if mine.payments == yours.payments:
         return None
-    repair = RepairKind.LOOK if set(mine.payments) - set(yours.payments) else _pull_or_look(ours, theirs)
+    # A paid payment never changes, so one of ours that Stripe has otherwise, or not at all, is no news.
+    explained = all(yours.payments.get(stripe_id) == cents for stripe_id, cents in mine.payments.items())
+    repair = _pull_or_look(ours, theirs) if explained else RepairKind.LOOK
     unpaid = theirs.status in {"open", "uncollectible"}
     return (Kind.UNDERPAID if unpaid and yours.paid > mine.paid else Kind.PAYMENT_MISSING), repair
 

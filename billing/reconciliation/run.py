@@ -115,7 +115,7 @@ def _compare(run: ReconciliationRun, found: Found, clock: Clock, progress: Progr
     if run.phase == Phase.COMPARE and not run.cursor:
         with transaction.atomic():
             found.keep(unmatched_invoices(run), now=clock())
-            if not run.cycle_key:
+            if scope.is_whole(run):
                 # Customers and loose items belong to no month.
                 found.keep(customer_findings(run), now=clock())
                 found.keep(orphan_items(run), now=clock())

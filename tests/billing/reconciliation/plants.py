@@ -21,6 +21,7 @@ from billing.models import (
     OutboxMessage,
     Payment,
     PaymentStatus,
+    Refund,
     StripeEvent,
 )
 from billing.models import DiscrepancyKind as Kind
@@ -415,6 +416,19 @@ def partial_refund(scene: Scene) -> str:
     return of(invoice)
 
 
+@plants(Kind.REFUND)
+def refund_that_failed(scene: Scene) -> str:
+    invoice = scene.paid()
+    made = scene.stripe.dashboard.refund(invoice.stripe_invoice_id)
+    payment = Payment.objects.get(invoice=invoice)
+    Refund.objects.create(
+        invoice=invoice, stripe_refund_id=made["id"], payment_intent_id=payment.payment_intent_id, status="succeeded",
+        amount_cents=made["amount"], currency="USD", refunded_at=scene.clock.at, recorded_at=scene.clock.at,
+    )  # fmt: skip
+    scene.stripe.dashboard.fail_refund(made["id"])
+    return of(invoice)
+
+
 @plants(Kind.DISPUTE)
 def dispute(scene: Scene) -> str:
     invoice = scene.paid()
@@ -477,6 +491,14 @@ def payment_missing(scene: Scene) -> str:
     invoice = scene.paid()
     lift_rules("billing_payment")
     Payment.objects.filter(invoice=invoice).delete()
+    return of(invoice)
+
+
+@plants(Kind.PAYMENT_MISSING)
+def payment_of_other_cents(scene: Scene) -> str:
+    invoice = scene.paid()
+    lift_rules("billing_payment")
+    Payment.objects.filter(invoice=invoice).update(amount_paid_cents=1)
     return of(invoice)
 
 

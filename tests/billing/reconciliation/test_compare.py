@@ -124,11 +124,20 @@ def test_what_is_being_delivered_is_left_alone():
     assert kinds(waiting, replace(THEIRS, status="draft", is_old=True)) == [Kind.STUCK_DRAFT]
 
 
-def test_rows_of_ours_that_stripe_does_not_know_are_never_pulled():
-    invented = replace(PAID_HERE, money=Money({"inpay_1": 800}, {"re_9": ("succeeded", 8)}))
-    assert [(each.kind, each.repair) for each in compare(invented, PAID_THERE)] == [
-        (Kind.PARTIAL_REFUND, RepairKind.LOOK)
-    ]
+@pytest.mark.parametrize(
+    ("mine", "yours", "repair"),
+    [
+        ({"re_1": ("succeeded", 8)}, {}, RepairKind.LOOK),
+        ({"re_1": ("succeeded", 8)}, {"re_1": ("succeeded", 9)}, RepairKind.LOOK),
+        ({"re_1": ("failed", 8)}, {"re_1": ("succeeded", 8)}, RepairKind.LOOK),
+        ({"re_1": ("pending", 8)}, {"re_1": ("succeeded", 8)}, RepairKind.PULL),
+        ({}, {"re_1": ("succeeded", 8)}, RepairKind.PULL),
+    ],
+)
+def test_only_what_stripes_news_can_explain_is_pulled(mine, yours, repair):
+    paid = {"inpay_1": 800}
+    found = compare(replace(PAID_HERE, money=Money(paid, mine)), replace(PAID_THERE, money=Money(paid, yours)))
+    assert [(each.kind, each.repair) for each in found] == [(Kind.PARTIAL_REFUND, repair)]
 
 
 def test_a_payment_after_cancellation_that_went_back_is_no_difference():

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0011_events"),
+        ("billing", "0012_events"),
         ("offices", "0002_standard_plan"),
     ]
 
