@@ -32,9 +32,8 @@ def customer(office: int) -> dict[str, Any]:
     }
 
 
-def invoice(number: int) -> dict[str, Any]:
-    amounts = {"total": TOTAL, "amount_due": TOTAL, "amount_paid": TOTAL, "amount_remaining": 0, "starting_balance": 0}
-    line = {
+def line(number: int) -> dict[str, Any]:
+    return {
         "id": f"il_{number}",
         "description": "One-off charge",
         "quantity_decimal": str(QUANTITY),
@@ -43,7 +42,10 @@ def invoice(number: int) -> dict[str, Any]:
         "currency": "usd",
         "metadata": {},
     }
-    payment = {
+
+
+def payment(number: int) -> dict[str, Any]:
+    return {
         "object": "invoice_payment",
         "id": f"inpay_{number}",
         "status": "paid",
@@ -53,6 +55,10 @@ def invoice(number: int) -> dict[str, Any]:
         "payment": {"type": "payment_intent", "payment_intent": f"pi_{number}"},
         "status_transitions": {"paid_at": CREATED},
     }
+
+
+def invoice(number: int) -> dict[str, Any]:
+    amounts = {"total": TOTAL, "amount_due": TOTAL, "amount_paid": TOTAL, "amount_remaining": 0, "starting_balance": 0}
     return {
         "object": "invoice",
         "id": f"in_{number}",
@@ -66,8 +72,8 @@ def invoice(number: int) -> dict[str, Any]:
         "created": CREATED,
         "description": "Additional services",
         "metadata": {"invoice_id": str(own_id(number, 1)), "kind": "one_off"},
-        "lines": {"object": "list", "has_more": False, "data": [line]},
-        "payments": {"object": "list", "has_more": False, "data": [payment]},
+        "lines": {"object": "list", "has_more": False, "data": [line(number)]},
+        "payments": {"object": "list", "has_more": False, "data": [payment(number)]},
         "status_transitions": {"finalized_at": CREATED, "paid_at": CREATED},
         **amounts,
     }

@@ -30,33 +30,26 @@ def start_or_resume(
     now: datetime,
 ) -> ReconciliationRun:
     """Return the unfinished run of the same scope, or a new one. Raises OfficeNotFound."""
-    office = None
-    if office_reference is not None:
-        office = Office.objects.filter(reference=office_reference).first()
-        if office is None:
-            raise OfficeNotFound("there is no office with this reference")
-    since = None if recent is None else now - recent
+    same = {"cycle_key": cycle_key, "office": _office(office_reference), "dry_run": dry_run}
     unfinished = ReconciliationRun.objects.filter(
-        cycle_key=cycle_key,
-        office=office,
-        dry_run=dry_run,
-        since__isnull=since is None,
+        **same,
+        since__isnull=recent is None,
         finished_at__isnull=True,
         started_at__gt=now - RESUMED_WITHIN,
         started_at__lte=now,
     )
+    since = None if recent is None else now - recent
+    moments = {"started_at": now, "window_from": now, "window_until": now}
     return unfinished.order_by("-started_at").first() or _begin(
-        ReconciliationRun(
-            actor=actor,
-            cycle_key=cycle_key,
-            office=office,
-            since=since,
-            dry_run=dry_run,
-            started_at=now,
-            window_from=now,
-            window_until=now,
-        )
+        ReconciliationRun(actor=actor, since=since, **same, **moments)
     )
+
+
+def _office(reference: str | None) -> Office | None:
+    office = Office.objects.filter(reference=reference).first() if reference is not None else None
+    if office is None and reference is not None:
+        raise OfficeNotFound("there is no office with this reference")
+    return office
 
 
 def _begin(run: ReconciliationRun) -> ReconciliationRun:

@@ -77,10 +77,7 @@ def reconcile(
     )
     summary, found = Summary(run), Found(run, dry_run)
     try:
-        _list(run, clock, progress)
-        _compare(run, found, clock, progress)
-        _check_books(run, found, clock)
-        summary.gone = found.end_the_others(actor=actor, now=clock())
+        _find(summary, found, actor, clock, progress)
         if repair and not dry_run:
             summary.repaired = pull_all(run, actor=actor, clock=clock)
             summary.stopped = "stripe_unreachable" if summary.repaired.stripe_away else ""
@@ -98,6 +95,13 @@ _STOPPED: dict[type[Exception], str] = {
     StripeRefused: "stripe_refused",
     RunOvertaken: "run_overtaken",
 }
+
+
+def _find(summary: Summary, found: Found, actor: str, clock: Clock, progress: Progress) -> None:
+    _list(summary.run, clock, progress)
+    _compare(summary.run, found, clock, progress)
+    _check_books(summary.run, found, clock)
+    summary.gone = found.end_the_others(actor=actor, now=clock())
 
 
 def _list(run: ReconciliationRun, clock: Clock, progress: Progress) -> None:

@@ -136,8 +136,7 @@ def parse_invoice(data: object) -> InboundInvoice:
     read.kind_of_object(fields, "invoice")
     lines = parse_page(fields.get("lines"), parse_line)
     payments = parse_page(fields["payments"], parse_payment) if fields.get("payments") is not None else None
-    customer = read.stripe_id(fields, "customer", ("cus_",))
-    foreign = _foreign_fields(fields, lines.items)
+    customer, foreign = read.stripe_id(fields, "customer", ("cus_",)), _foreign_fields(fields, lines.items)
     return InboundInvoice(
         id=read.stripe_id(fields, "id", ("in_",)),
         customer_id=customer,
