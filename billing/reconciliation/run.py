@@ -80,7 +80,6 @@ def reconcile(
         _find(summary, found, actor, clock, progress)
         if repair and not dry_run:
             summary.repaired = pull_all(run, actor=actor, clock=clock)
-            summary.stopped = "stripe_unreachable" if summary.repaired.stripe_away else ""
     except (StripeUnavailable, StripeReplyUnusable, StripeRefused, RunOvertaken) as error:
         summary.stopped = _STOPPED[type(error)]
     _sum_up(summary, found)
@@ -166,6 +165,8 @@ def _check_books(run: ReconciliationRun, found: Found, clock: Clock) -> None:
 def _sum_up(summary: Summary, found: Found) -> None:
     run = summary.run
     summary.opened = found.opened
+    if summary.repaired.stripe_away:
+        summary.stopped = "stripe_unreachable"
     if found.dry_run:
         summary.kinds, summary.proposals = found.kinds, found.repairs
         summary.open = sum(found.kinds.values())
