@@ -16,10 +16,13 @@ from billing.billing_run import run_due
 from billing.canary import run_canary as try_canary
 from billing.idempotent_answers import purge_answers
 from billing.rebuilt_books.check import keep_findings
+from billing.reconciliation.run import reconcile
 from billing.wake_up import Bell, hang
 
 logger = structlog.get_logger(__name__)
 
+# A cardholder may dispute a payment for 120 days: until then what Stripe says of an invoice may change any night.
+RECENT = timedelta(days=120)
 LONGEST_DRAIN = timedelta(minutes=10)  # far below the worker's time limit: a task that is killed helps nobody
 
 
@@ -92,6 +95,18 @@ def checkpoint_audit() -> None:
 def purge_api_answers() -> None:
     """Forget the answers to API calls that nobody repeats any more."""
     purge_answers(now=timezone.now())
+
+
+@shared_task
+def reconcile_recent() -> None:
+    """Compare what was closed lately with Stripe, and take what Stripe decided."""
+    reconcile(actor="system:beat", clock=timezone.now, recent=RECENT, repair=True)
+
+
+@shared_task
+def reconcile_all() -> None:
+    """Compare everything with Stripe, and take what Stripe decided."""
+    reconcile(actor="system:beat", clock=timezone.now, repair=True)
 
 
 def hang_bells() -> None:

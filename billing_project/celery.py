@@ -81,6 +81,18 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=50),
         "options": {"expires": 3000},
     },
+    # Every night, when webhooks of the day have come or are lost; away from the hourly run, which locks offices too.
+    "reconcile-recent": {
+        "task": "billing.tasks.reconcile_recent",
+        "schedule": crontab(hour=3, minute=45),
+        "options": {"expires": 10_800},
+    },
+    # Everything there is, once a week: a page of a hundred invoices for each call, all of them every night is too much.
+    "reconcile-all": {
+        "task": "billing.tasks.reconcile_all",
+        "schedule": crontab(day_of_week="sunday", hour=4, minute=45),
+        "options": {"expires": 10_800},
+    },
     "sweep-stripe-events": {
         "task": "billing.tasks.process_stripe_events",
         "schedule": 15.0,

@@ -32,6 +32,7 @@ from billing.models import (
     ReconciliationRun,
     Refund,
     StripeEvent,
+    StripeMoneyCopy,
 )
 from billing.models.incident import Incident
 from billing.models.office_profile import OfficeProfile
@@ -169,6 +170,11 @@ class Rows:
     def reconciliation_run(self) -> ReconciliationRun:
         window = {"window_from": OPENED_AT, "window_until": NOW}
         return ReconciliationRun.objects.create(actor=ACTOR, started_at=NOW, **window)
+
+    @cached_property
+    def money_copy(self) -> StripeMoneyCopy:
+        values = {"stripe_id": "re_1", "kind": "refund", "amount_cents": 100, "seen_at": NOW}
+        return StripeMoneyCopy.objects.create(run=self.reconciliation_run, **values)
 
     @cached_property
     def discrepancy(self) -> Discrepancy:

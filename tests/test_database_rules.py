@@ -134,6 +134,7 @@ BROKEN_BY = {
     "month_close_signed_by_two_people": lambda r: change(r.month_close, second_signed_by="ann", locked_at=NOW),
     "reconciliation_run_phase_known": lambda r: change(r.reconciliation_run, phase="lost"),
     "reconciliation_run_finished_when_done": lambda r: change(r.reconciliation_run, finished_at=NOW),
+    "stripe_money_kind_known": lambda r: change(r.money_copy, kind="mood"),
     "discrepancy_open_once_per_subject": lambda r: again(r.discrepancy),
     "discrepancy_kind_known": lambda r: change(r.discrepancy, kind="mood"),
     "discrepancy_status_known": lambda r: change(r.discrepancy, status="lost", ended_at=NOW, ended_by="ann"),

@@ -141,13 +141,23 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "billing.ReconciliationRun": {
         _SAFE: "window_from window_until cursor",
         _AGGREGATE: "invoices_seen found repaired",
-        _INTERNAL: "id actor cycle_key office phase started_at finished_at",
+        _INTERNAL: "id actor cycle_key office since dry_run phase started_at finished_at",
     },
     "billing.StripeInvoiceCopy": {
-        _SAFE: "stripe_invoice_id own_invoice_id own_cycle_key",
-        _AGGREGATE: "total_cents amount_paid_cents amount_remaining_cents overpaid_cents credited_cents line_count",
-        _INTERNAL: "run customer_index status currency attempt_count unreadable_field foreign_fields lines_digest"
-        " created finalized_at seen_at",
+        _SAFE: "stripe_invoice_id own_invoice_id own_cycle_key own_kind",
+        _AGGREGATE: "total_cents amount_paid_cents amount_remaining_cents overpaid_cents credited_cents lines",
+        _INTERNAL: "run customer_index status currency attempt_count finalization_failed unreadable_field"
+        " foreign_fields created finalized_at paid_at voided_at written_off_at seen_at",
+        _EPHI: "foreign_codes",  # may say that words at Stripe are about a patient
+    },
+    "billing.StripeMoneyCopy": {
+        _SAFE: "stripe_id stripe_invoice_id payment_intent_id",
+        _AGGREGATE: "amount_cents before_payment_cents out_of_band_cents",
+        _INTERNAL: "run kind customer_index status has_foreign_text unreadable_field moved_at seen_at",
+    },
+    "billing.StripeCustomerCopy": {
+        _AGGREGATE: "balance_cents",
+        _INTERNAL: "customer_index run office own_office_id deleted profile_is_ours seen_at",
     },
     "billing.Discrepancy": {
         _AGGREGATE: "amount_cents",

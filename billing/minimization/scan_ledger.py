@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from billing import expectations
-from billing.customers import ALL_CUSTOMERS_SINCE, first_tries_looked_from, office_of_customer
+from billing.customers import ALL_CUSTOMERS_SINCE, customer_digests, first_tries_looked_from, office_of_customer
 from billing.minimization.scan_money import MONEY_LEDGER, decided, invoices_of_a_window, is_known
-from billing.models import CorrectionKind, Invoice, OutboundRequest, OutboxStep
+from billing.models import CorrectionKind, Invoice, OutboundRequest, OutboxStep, StripeCustomerCopy
 from billing.stripe_gateway.guard import Expectation, ParsedRequest
 from billing.stripe_gateway.operation import Operation
 from offices.models import Office, OfficeStripeAccount
@@ -132,10 +132,11 @@ def _list_invoices(variables: Variables) -> Expectation | None:
 
 
 def _list_customers(variables: Variables) -> Expectation | None:
-    """A look for a lost customer begins at our own first try, a backfill at its one instant; others are not ours."""
+    """A look for a lost customer begins at our own first try, one for all at one instant; others are not ours."""
     since, after = int(variables["created[gte]"]), variables.get("starting_after")
     if since == ALL_CUSTOMERS_SINCE:
-        return None if after else expectations.list_customers(since, None)  # later pages: once they have left
+        # A later page begins after a customer that was listed, or is allowed once it has left.
+        return expectations.list_customers(since, after) if after is None or _was_listed(after) else None
     earliest, latest = first_tries_looked_from(since)
     ours = OutboxStep.objects.filter(
         operation=Operation.CREATE_CUSTOMER, first_sent_at__gte=earliest, first_sent_at__lt=latest
@@ -143,6 +144,10 @@ def _list_customers(variables: Variables) -> Expectation | None:
     if not ours.exists() or (after and office_of_customer(after) is None):
         return None
     return expectations.list_customers(since, after)
+
+
+def _was_listed(customer_id: str) -> bool:
+    return StripeCustomerCopy.objects.filter(customer_index__in=customer_digests(customer_id)).exists()
 
 
 def _closed_invoices() -> QuerySet[Invoice]:

@@ -24,6 +24,7 @@ from billing.models import (
     Refund,
     StripeEvent,
     StripeInvoiceCopy,
+    StripeMoneyCopy,
 )
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.operation import Operation
@@ -131,7 +132,11 @@ def _holders(stripe_id: str) -> list[QuerySet]:  # type: ignore[type-arg]  # row
         "ii": [OutboxStep.objects.filter(stripe_object_id=stripe_id)],
         "evt": [StripeEvent.objects.filter(pk=stripe_id)],
     }
-    return [*found.get(stripe_id.partition("_")[0], []), StripeEvent.objects.filter(object_id=stripe_id)]
+    return [
+        *found.get(stripe_id.partition("_")[0], []),
+        StripeMoneyCopy.objects.filter(pk=stripe_id),
+        StripeEvent.objects.filter(object_id=stripe_id),
+    ]
 
 
 MONEY_LEDGER: Mapping[Operation, Expect] = {

@@ -51,9 +51,9 @@ from billing.models.reconciliation import (
     ReconciliationPhase,
     ReconciliationRun,
     RepairKind,
-    StripeInvoiceCopy,
 )
 from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
+from billing.models.stripe_copy import CopyKind, StripeCustomerCopy, StripeInvoiceCopy, StripeMoneyCopy
 from billing.models.stripe_event import EventStatus, EventTrouble, StripeEvent
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "BillingRun",
     "CanaryRun",
     "ChargeReason",
+    "CopyKind",
     "Correction",
     "CorrectionKind",
     "CorrectionReason",
@@ -117,6 +118,8 @@ __all__ = [
     "RunStatus",
     "Scope",
     "SettlementReason",
+    "StripeCustomerCopy",
     "StripeEvent",
     "StripeInvoiceCopy",
+    "StripeMoneyCopy",
 ]

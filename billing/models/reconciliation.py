@@ -1,4 +1,4 @@
-"""Reconciliation: its runs, what Stripe showed of each invoice, and the differences found."""
+"""Reconciliation: its runs and the differences found."""
 
 import uuid
 
@@ -39,6 +39,10 @@ class ReconciliationRun(models.Model):
     window_until = models.DateTimeField()
     phase = models.CharField(max_length=20, choices=ReconciliationPhase.choices, default=ReconciliationPhase.INVOICES)
     cursor = models.CharField(max_length=80, blank=True)
+    # Only invoices closed since then are compared; null: all of them.
+    since = models.DateTimeField(null=True, blank=True)
+    # Opened and ended no discrepancy; never resumed as a run that does.
+    dry_run = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     invoices_seen = models.PositiveIntegerField(default=0)
@@ -59,45 +63,6 @@ class ReconciliationRun(models.Model):
 
     def __str__(self) -> str:
         return f"reconciliation {self.cycle_key or 'of all'}"
-
-
-class StripeInvoiceCopy(models.Model):
-    """What Stripe showed of one invoice when it was last listed: numbers, codes and ids, no text of Stripe's."""
-
-    stripe_invoice_id = models.CharField(max_length=80, primary_key=True)
-    run = models.ForeignKey(ReconciliationRun, on_delete=models.PROTECT, related_name="copies")
-    # The invoice of ours that its metadata names, as it was read; no key, for it may name none.
-    own_invoice_id = models.UUIDField(null=True, blank=True)
-    own_cycle_key = models.CharField(max_length=7, blank=True)
-    # The blind index of the customer id, to find the office by (decisions.md 19).
-    customer_index = models.CharField(max_length=64)
-    status = models.CharField(max_length=20)
-    currency = models.CharField(max_length=3)
-    total_cents = models.BigIntegerField()
-    amount_paid_cents = models.BigIntegerField()
-    amount_remaining_cents = models.BigIntegerField()
-    overpaid_cents = models.BigIntegerField(default=0)
-    credited_cents = models.BigIntegerField(default=0)
-    attempt_count = models.PositiveIntegerField(default=0)
-    # The field of a reply that did not fit our types, empty when all did.
-    unreadable_field = models.CharField(max_length=60, blank=True)
-    # Places that hold words we did not send, by our names of them.
-    foreign_fields = models.CharField(max_length=200, blank=True)
-    # Lines as Stripe holds them: a canonical text of (item type, unit price, quantity).
-    lines_digest = models.CharField(max_length=64, blank=True)
-    line_count = models.PositiveIntegerField(default=0)
-    created = models.DateTimeField()
-    finalized_at = models.DateTimeField(null=True, blank=True)
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["own_invoice_id"], name="stripe_copy_by_own_invoice"),
-            models.Index(fields=["created"], name="stripe_copy_by_creation"),
-        ]
-
-    def __str__(self) -> str:
-        return self.stripe_invoice_id
 
 
 class DiscrepancyKind(models.TextChoices):

@@ -181,6 +181,8 @@ class InboundInvoice:
     payments: tuple[InboundPayment, ...]
     payments_expanded: bool
     payments_have_more: bool
+    # What speaks against words in `foreign_fields`, by codes: only where somebody judged them (`foreign_words`).
+    foreign_codes: tuple[str, ...] = ()
 
 
 def profile_digest(name: str | None, email: str | None) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypedDict, TypeVar
 
 from billing.stripe_gateway import strict_fields as read
+from billing.stripe_gateway.foreign_words import codes_of
 from billing.stripe_gateway.inbound import (
     InboundCustomer,
     InboundInvoice,
@@ -135,9 +136,10 @@ def parse_invoice(data: object) -> InboundInvoice:
     read.kind_of_object(fields, "invoice")
     lines = parse_page(fields.get("lines"), parse_line)
     payments = parse_page(fields["payments"], parse_payment) if fields.get("payments") is not None else None
+    customer, foreign = read.stripe_id(fields, "customer", ("cus_",)), _foreign_fields(fields, lines.items)
     return InboundInvoice(
         id=read.stripe_id(fields, "id", ("in_",)),
-        customer_id=read.stripe_id(fields, "customer", ("cus_",)),
+        customer_id=customer,
         status=read.choice(fields, "status", InvoiceState),
         currency=read.choice(fields, "currency", Currency),
         collection_method=read.choice(fields, "collection_method", CollectionMethod),
@@ -148,7 +150,8 @@ def parse_invoice(data: object) -> InboundInvoice:
         hosted_invoice_url=read.matching_text(fields, "hosted_invoice_url", _URL),
         number=_number(fields),
         description_matches=_is_ours(fields.get("description")),
-        foreign_fields=_foreign_fields(fields, lines.items),
+        foreign_fields=foreign,
+        foreign_codes=codes_of(fields, customer, foreign),
         lines=lines.items,
         lines_have_more=lines.has_more,
         payments=() if payments is None else payments.items,

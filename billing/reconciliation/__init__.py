@@ -1,0 +1,1 @@
+"""Our books and Stripe's, compared three ways and kept equal: see docs/reconciliation.md."""

@@ -1,0 +1,70 @@
+"""What offices owe, month by month, by our books and by Stripe's: opening + billed - credited - paid - written off.
+
+docs/reconciliation.md says where each movement has its place. An opening balance is the sum of all that moved before,
+so the identity holds by what a balance is; that the last closing balance is what is due now, by the rows of each
+invoice, is a different sum, and a test compares the two. Months are those of UTC; cents.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from billing.reconciliation.movements import Movement, ours_of, theirs_of
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One side's month, in cents."""
+
+    opening: int = 0
+    billed: int = 0
+    credited: int = 0
+    paid: int = 0
+    written_off: int = 0
+
+    @property
+    def closing(self) -> int:
+        """What is owed at the end of the month."""
+        return self.opening + self.billed - self.credited - self.paid - self.written_off
+
+
+@dataclass(frozen=True, slots=True)
+class MonthBalance:
+    """A month, `YYYY-MM`, by both sides."""
+
+    month: str
+    ours: Balance = field(default_factory=Balance)
+    theirs: Balance = field(default_factory=Balance)
+
+    @property
+    def difference(self) -> int:
+        """Ours less Stripe's, at the end of the month."""
+        return self.ours.closing - self.theirs.closing
+
+
+def balances(*, office_id: UUID | None = None) -> list[MonthBalance]:
+    """Return every month in which something moved, of one office or of all, oldest first.
+
+    Stripe's side is what it showed when it was last listed (`reconcile`).
+    """
+    ours, theirs = _by_month(ours_of(office_id)), _by_month(theirs_of(office_id))
+    months = sorted(ours.keys() | theirs.keys())
+    sides = zip(_roll(ours, months), _roll(theirs, months), strict=True)
+    return [MonthBalance(month, mine, yours) for month, (mine, yours) in zip(months, sides, strict=True)]
+
+
+def _by_month(movements: Iterable[Movement]) -> dict[str, dict[str, int]]:
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for movement in movements:
+        sums[movement.month][movement.column] += movement.cents
+    return sums
+
+
+def _roll(sums: dict[str, dict[str, int]], months: Iterable[str]) -> Iterator[Balance]:
+    opening = 0
+    for month in months:
+        moved = sums.get(month, {})
+        balance = Balance(opening, **{name: moved.get(name, 0) for name in Movement.COLUMNS})
+        yield balance
+        opening = balance.closing

@@ -1,0 +1,123 @@
+"""Repair what Stripe has decided already: fetch it anew and take it. Everything else waits for people.
+
+A proposal that moves or forgives money becomes a correction, which a second person approves (product.md, "Interface").
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from billing.discrepancies import end_discrepancies
+from billing.incidents import record_incident
+from billing.invoice_pull import pull_invoice
+from billing.models import (
+    CorrectionKind,
+    DiscrepancyKind,
+    DiscrepancyStatus,
+    EventStatus,
+    Invoice,
+    ReconciliationRun,
+    RepairKind,
+    StripeEvent,
+)
+from billing.payment_status import InvoiceDiffers, VersionChanged
+from billing.reconciliation.compare import compare
+from billing.reconciliation.found import to_pull
+from billing.reconciliation.reading import read_chunk
+from billing.stripe_gateway.refusal import OutboundRefused
+from billing.stripe_gateway.replies import StripeRefused, StripeReplyUnusable, StripeUnavailable
+from offices.locking import OfficeBusy
+
+logger = structlog.get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+# Which correction a proposal is asked for with. What is not here moves no money and one person may do it: send again,
+# charge (the next close does it), tell Stripe the profile, make a new customer, look.
+CORRECTION_OF: Mapping[RepairKind, CorrectionKind] = MappingProxyType(
+    {
+        RepairKind.CANCEL: CorrectionKind.CANCEL,
+        RepairKind.REPLACE: CorrectionKind.REPLACE,
+        RepairKind.CREDIT: CorrectionKind.CREDIT,
+    }
+)
+_WAITING_NEWS = (EventStatus.PENDING, EventStatus.QUARANTINED, EventStatus.DEAD)
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a repair did: invoices fetched, discrepancies ended, those left open by a code, whether Stripe was away."""
+
+    pulled: int = 0
+    ended: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+    stripe_away: bool = False
+
+
+def needs_two_people(repair: RepairKind) -> bool:
+    """Say whether a proposal moves or forgives money, so that a second person decides."""
+    return repair in CORRECTION_OF
+
+
+def pull_all(run: ReconciliationRun, *, actor: str, clock: Clock) -> Repaired:
+    """Pull each invoice of the run once, however many differences it has; doing it again finds nothing to do."""
+    done = Repaired()
+    ids = list(to_pull(run).order_by("invoice").values_list("invoice", flat=True).distinct())
+    for invoice_id in ids:
+        if invoice_id is not None:
+            _pull(run, invoice_id, done, actor=actor, clock=clock)
+        if done.stripe_away:
+            break
+    return done
+
+
+def _pull(run: ReconciliationRun, invoice_id: UUID, done: Repaired, *, actor: str, clock: Clock) -> None:
+    invoice = Invoice.objects.select_related("cycle", "office").defer("internal_note").get(pk=invoice_id)
+    copy = read_chunk(run, [invoice]).copies.get(invoice_id)
+    if copy is None:
+        return
+    # We may have lost the id; that the invoice there is ours is checked before anything is taken from it.
+    invoice.stripe_invoice_id = copy.pk
+    try:
+        pull_invoice(invoice, actor=actor, clock=clock, money_back=True)
+    except StripeUnavailable:
+        done.stripe_away = True
+        return
+    except (StripeReplyUnusable, StripeRefused, InvoiceDiffers, VersionChanged, OfficeBusy) as error:
+        done.left[getattr(error, "code", None) or type(error).__name__] += 1
+        return
+    except OutboundRefused as refused:
+        record_incident(
+            refused.refusal, call_site="reconciliation", actor=actor, now=clock(), office_id=invoice.office_id
+        )
+        done.left["refused_here"] += 1
+        return
+    done.pulled += 1
+    _end(run, invoice_id, copy.pk, done, actor=actor, now=clock())
+
+
+def _end(
+    run: ReconciliationRun, invoice_id: UUID, stripe_id: str, done: Repaired, *, actor: str, now: datetime
+) -> None:
+    """End what is mended: what the same comparison does not find any more."""
+    with transaction.atomic():
+        waiting = StripeEvent.objects.filter(object_id=stripe_id, status__in=_WAITING_NEWS)
+        # An event says which object to fetch, and it has been fetched.
+        waiting.update(status=EventStatus.DONE, processed_at=now, error_code="")
+        standing = _still_there(run, invoice_id)
+        mended = to_pull(run).filter(invoice=invoice_id).exclude(kind__in=standing)
+        done.ended += end_discrepancies(mended, status=DiscrepancyStatus.REPAIRED, actor=actor, now=now)
+        done.left["still_there"] += to_pull(run).filter(invoice=invoice_id).count()
+    logger.info("reconciliation_pulled", invoice=str(invoice_id))
+
+
+def _still_there(run: ReconciliationRun, invoice_id: UUID) -> set[DiscrepancyKind]:
+    invoice = Invoice.objects.select_related("cycle").defer("internal_note").get(pk=invoice_id)
+    pairs = read_chunk(run, [invoice]).pairs(also_changed=True)
+    return {finding.kind for ours, theirs in pairs for finding in compare(ours, theirs)}
