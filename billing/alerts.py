@@ -1,4 +1,5 @@
-"""Tell somebody about each incident: one small message to a web address, with nothing in it about anybody.
+"""Tell somebody about each incident, and each time the sealed account is opened: one small message to a web address,
+with nothing in it about anybody.
 
 The row is the queue: `alerted_at` is null until one alert went out. So nothing is lost; a crash between sending and
 writing it down sends a second alert with the same incident id. Once a person has dealt with it, none is due.
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import requests
 import structlog
@@ -17,7 +19,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing.models import Incident
+from billing.models import EmergencyOpening, Incident
 
 logger = structlog.get_logger(__name__)
 
@@ -27,6 +29,7 @@ _TIMEOUT = (5, 10)  # seconds to connect, and to answer
 _AT_ONCE = 20  # alerts of one sweep; the next one is a minute away
 # The pause belongs to the address, not to an incident: when it fails, it fails for all of them. Kept in the cache;
 # a lost cache only means that the next sweep tries at once.
+EMERGENCY = "emergency_access"  # the reason in the message that the sealed account was opened
 _FAILURES, _PAUSED = "alerts:failures", "alerts:paused"
 LONGEST_PAUSE = timedelta(minutes=15)  # an alert that comes an hour late is none
 _FORGET_FAILURES = timedelta(hours=1)
@@ -45,8 +48,8 @@ class AlertsInTransaction(RuntimeError):
 
 
 def waiting_alerts() -> int:
-    """Return how many incidents nobody was told of or has dealt with."""
-    return _waiting().count()
+    """Return how many incidents nobody was told of or has dealt with, and openings of which nobody was told."""
+    return _waiting().count() + _openings().count()
 
 
 def is_usable(address: str) -> bool:
@@ -65,11 +68,12 @@ def send_alerts(*, now: datetime) -> AlertSweep:
     if transaction.get_connection().in_atomic_block:
         raise AlertsInTransaction("alerts go out after the commit")
     if not _is_paused():
-        for incident in _waiting().order_by("at")[:_AT_ONCE]:
-            if not _post(address, incident):
+        due: list[Incident | EmergencyOpening] = [*_openings().order_by("opened_at")[:_AT_ONCE]]
+        for row in [*due, *_waiting().order_by("at")[:_AT_ONCE]]:
+            if not _post(address, row):
                 _pause()
                 break
-            Incident.objects.filter(pk=incident.pk, alerted_at__isnull=True).update(alerted_at=now)
+            _note_told(row, now=now)
             sent += 1
         else:
             _unpause()
@@ -80,13 +84,30 @@ def _waiting() -> QuerySet[Incident]:
     return Incident.objects.filter(alerted_at__isnull=True, disposed_at__isnull=True)
 
 
-def _post(address: str, incident: Incident) -> bool:
-    body = {
-        "incident": str(incident.pk),
-        "reason": incident.reason,
-        "at": incident.at.isoformat(),
-        "policy_version": incident.policy_version,
+def _openings() -> QuerySet[EmergencyOpening]:
+    return EmergencyOpening.objects.filter(alerted_at__isnull=True)
+
+
+def _note_told(row: Incident | EmergencyOpening, *, now: datetime) -> None:
+    if isinstance(row, Incident):
+        Incident.objects.filter(pk=row.pk, alerted_at__isnull=True).update(alerted_at=now)
+    else:
+        EmergencyOpening.objects.filter(pk=row.pk, alerted_at__isnull=True).update(alerted_at=now)
+
+
+def _message(row: Incident | EmergencyOpening) -> dict[str, str]:
+    if isinstance(row, EmergencyOpening):
+        return {"opening": str(row.pk), "reason": EMERGENCY, "at": row.opened_at.isoformat()}
+    return {
+        "incident": str(row.pk),
+        "reason": row.reason,
+        "at": row.at.isoformat(),
+        "policy_version": row.policy_version,
     }
+
+
+def _post(address: str, row: Incident | EmergencyOpening) -> bool:
+    body = _message(row)
     try:
         with requests.Session() as session:
             session.trust_env = False  # no proxy, no `.netrc` of the machine
@@ -94,12 +115,16 @@ def _post(address: str, incident: Incident) -> bool:
             with session.post(address, json=body, timeout=_TIMEOUT, allow_redirects=False, stream=True) as reply:
                 status = reply.status_code
     except requests.RequestException as error:
-        logger.warning("alert_not_sent", incident=incident.pk, error=type(error))
+        logger.warning("alert_not_sent", incident=_incident(row), error=type(error))
         return False
     if not 200 <= status < 300:
-        logger.warning("alert_not_sent", incident=incident.pk, status=status)
+        logger.warning("alert_not_sent", incident=_incident(row), status=status)
         return False
     return True
+
+
+def _incident(row: Incident | EmergencyOpening) -> UUID | None:
+    return row.pk if isinstance(row, Incident) else None
 
 
 def _is_paused() -> bool:

@@ -113,7 +113,9 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Offices of platform keys", "account_tree", "billing_platformkeyoffice"),
         _entry("Answers kept for the API", "replay", "billing_idempotentanswer"),
         _entry("Staff", "group", "auth_user"),
-        _entry("Groups", "groups", "auth_group"),
+        _entry("Second factors", "phonelink_lock", "billing_staffdevice"),
+        _entry("Roles", "groups", "auth_group"),
+        _entry("Emergency access", "emergency", "billing_emergencyopening"),
         collapsible=True,
     ),
 ]

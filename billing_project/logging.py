@@ -29,7 +29,7 @@ FIELDS: Mapping[str, type] = MappingProxyType(
     {"attempts": int, "code": Enum, "count": int, "error": type, "incident": UUID, "seconds": int, "status": int}
 )
 # These print URLs at INFO, and bodies or SQL parameters at DEBUG.
-NEVER_BELOW_WARNING = ("stripe", "urllib3", "requests", "django.db.backends", "celery.worker.strategy")
+NEVER_BELOW_WARNING = ("stripe", "urllib3", "requests", "django.db.backends", "celery.worker.strategy", "axes")
 # Loggers that bring handlers of their own (one of them mails tracebacks): their lines go through ours instead.
 _WITHOUT_OWN_HANDLERS = ("django", "django.server", "gunicorn.error", "gunicorn.access")
 # Libraries whose templates are literals of their source; of all others not even the template is kept.

@@ -4,6 +4,7 @@ Anybody can send these headers; one from elsewhere is dropped, so that it decide
 """
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -23,3 +24,18 @@ class TrustedProxyMiddleware:
             for name in _FORWARDED:
                 request.META.pop(name, None)
         return self._get_response(request)
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the address that asks: the last hop that is no proxy of ours, since a client can write the hops before.
+
+    The header is there only if a trusted proxy sent it. What is no address is none.
+    """
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    last = next((hop for hop in reversed(hops) if hop and hop not in settings.TRUSTED_PROXIES), "")
+    for candidate in (last, request.META.get("REMOTE_ADDR", "")):
+        try:
+            return str(ip_address(candidate))
+        except ValueError:
+            continue
+    return None

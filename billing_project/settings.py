@@ -2,11 +2,12 @@
 
 import os
 import sys
+from datetime import timedelta
 
 from csp.constants import NONCE
 from django.core.exceptions import ImproperlyConfigured
 
-from billing_project import console
+from billing_project import console, sessions
 from billing_project.environment import BASE_DIR, env, optional_secret, secret, secret_list, stripe_api_base
 from billing_project.logging import logging_config
 
@@ -48,15 +49,17 @@ ROOT_URLCONF = "billing_project.urls"
 WSGI_APPLICATION = "billing_project.wsgi.application"
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # its look; the site is ours
     "unfold.contrib.import_export",  # the look of the export pages; must stand before the library's own templates
-    "django.contrib.admin",
+    "billing_project.console_app.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "django_otp",
+    "axes",
     "rest_framework",
     "rest_framework_api_key",
     "django_filters",
@@ -80,8 +83,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "billing_project.sessions.StaffSessionMiddleware",
+    "billing.staff_log_in.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "billing.admin.access.PatientReadsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last, as it says itself: it turns a lock-out into its page
 ]
 
 TEMPLATES = [
@@ -140,6 +147,9 @@ WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not (SERVE_INSECURE_LOOPBACK or DEBUG)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SESSION_COOKIE_HTTPONLY = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_AGE = int(sessions.LONGEST.total_seconds())  # the server's own record goes too
+CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 0 if SERVE_INSECURE_LOOPBACK or DEBUG else 31_536_000  # one year
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
@@ -168,7 +178,23 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- Who comes in: password and code at once, and a lock after wrong ones ---
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "billing.staff_log_in.StaffBackend"]
+AXES_FAILURE_LIMIT = 5  # of name and address together: nobody can lock a colleague out from elsewhere
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_COOLOFF_TIME = timedelta(minutes=15)  # then failures are deleted too
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a lock that each try prolongs would be a way to keep one out
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "billing.admin.access.name_for_lockout"
+AXES_CLIENT_IP_CALLABLE = "billing_project.proxies.client_address"
+AXES_LOCKOUT_CALLABLE = "billing.admin.log_in.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "otp_token", "csrfmiddlewaretoken", "next"]  # kept nowhere
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},

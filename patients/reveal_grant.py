@@ -27,7 +27,7 @@ class RevealGrant(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)
         permissions = [("reveal_identity", "Can see who a patient is, for a reason and for 15 minutes")]
         constraints = [
             models.CheckConstraint(condition=~Q(actor=""), name="reveal_grant_has_an_actor"),

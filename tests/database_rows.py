@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Model
 
 from audit.checkpoints import make_checkpoint
@@ -36,12 +37,14 @@ from billing.models import (
 )
 from billing.models.incident import Incident
 from billing.models.office_profile import OfficeProfile
+from billing.models.staff import EmergencyOpening, StaffDevice
 from offices.models import OfficeStripeAccount, PlanPrice, PriceOverride
 from patients.identity import Identity, PatientIdentity
 from patients.models import ActivityPeriod, Patient
 from patients.reveal_grant import RevealGrant
 from tests.billing.scenes import CLOSED_AT, OPENED_AT, close_month
 from tests.builders import ACTOR
+from tests.staff import give_device
 
 NOW = CLOSED_AT
 
@@ -281,3 +284,13 @@ class Rows:
     @cached_property
     def sealed_head(self) -> SealedHead:
         return self.checkpoint.heads.first()
+
+    @cached_property
+    def device(self) -> StaffDevice:
+        return give_device(User.objects.create_user("jo"))
+
+    @cached_property
+    def opening(self) -> EmergencyOpening:
+        return EmergencyOpening.objects.create(
+            person="jo", reason="ill", opened_at=NOW, ends_at=NOW + timedelta(hours=1)
+        )

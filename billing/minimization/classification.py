@@ -178,6 +178,14 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _AGGREGATE: "events_seen events_new events_unreadable",
         _INTERNAL: "id actor dry_run started_at finished_at",
     },
+    "billing.StaffDevice": {
+        _INTERNAL: "id user name confirmed throttling_failure_timestamp throttling_failure_count secret last_step"
+        " recovery_digests created_at confirmed_at last_used_at ends_at",
+    },
+    "billing.EmergencyOpening": {
+        _INTERNAL: "id person opened_at ends_at alerted_at",
+        _EPHI: "reason",  # staff's own words
+    },
     "billing.BillingRun": {
         _AGGREGATE: "cycles_opened cycles_closed lines_added invoices_closed offices_parked already_done billed",
         _INTERNAL: "id as_of actor status started_at finished_at",

@@ -53,6 +53,7 @@ from billing.models.reconciliation import (
     RepairKind,
 )
 from billing.models.run import BillingRun, ParkedOffice, ParkingCode, RunStatus
+from billing.models.staff import EmergencyOpening, Role, StaffDevice
 from billing.models.stripe_copy import CopyKind, StripeCustomerCopy, StripeInvoiceCopy, StripeMoneyCopy
 from billing.models.stripe_event import EventStatus, EventTrouble, StripeEvent
 
@@ -80,6 +81,7 @@ __all__ = [
     "Dispute",
     "DisputeStatus",
     "DroppedLine",
+    "EmergencyOpening",
     "EventReplay",
     "EventStatus",
     "EventTrouble",
@@ -115,9 +117,11 @@ __all__ = [
     "Refund",
     "RefundStatus",
     "RepairKind",
+    "Role",
     "RunStatus",
     "Scope",
     "SettlementReason",
+    "StaffDevice",
     "StripeCustomerCopy",
     "StripeEvent",
     "StripeInvoiceCopy",

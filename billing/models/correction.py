@@ -86,6 +86,10 @@ class Correction(models.Model):
     outcome = models.CharField(max_length=60, blank=True)
 
     class Meta:
+        permissions = [
+            ("request_correction", "Can ask for the correction of an invoice"),
+            ("approve_correction", "Can decide about a correction that somebody else asked for"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["invoice"], condition=Q(status__in=OPEN_CORRECTIONS), name="correction_one_open_per_invoice"

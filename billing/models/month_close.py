@@ -20,6 +20,7 @@ class MonthClose(models.Model):
     signed = models.TextField()
 
     class Meta:
+        permissions = [("sign_month", "Can sign a month")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(key__regex=r"^[0-9]{4}-(0[1-9]|1[0-2])$"), name="month_close_key_is_a_month"

@@ -25,6 +25,7 @@ class OfficeProfile(models.Model):
     replaced_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [("approve_profile", "Can approve what of an office may reach Stripe")]
         constraints = [
             models.UniqueConstraint(
                 fields=["office"], condition=Q(replaced_at__isnull=True), name="office_profile_one_standing"

@@ -164,6 +164,10 @@ class Discrepancy(models.Model):
     ended_by = models.CharField(max_length=100, blank=True)
 
     class Meta:
+        permissions = [
+            ("resolve_discrepancy", "Can look into a discrepancy and propose a repair"),
+            ("approve_repair", "Can decide about a repair that somebody else proposed"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "subject"],

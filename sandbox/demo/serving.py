@@ -7,20 +7,25 @@ in its threads, and a sweep that does what workers and beat do elsewhere.
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
-from django.contrib.auth import get_user_model
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.utils import timezone
 
 from billing import delivery, stripe_events
+from billing.models import Role, StaffDevice
+from billing.models.staff import STEP
 from billing.payment_status import refresh_past_due
+from billing.staff_accounts import AccountExists, create_staff_account, reset_staff_device, set_staff_roles
+from billing.staff_devices import confirm_device, secret_of
 from offices.models import Office
+from sandbox.demo.codes import next_code
 from sandbox.demo.stage import WEBHOOK_PATH
 from sandbox.stripe_standin import StripeStandIn
 
@@ -29,7 +34,12 @@ logger = structlog.get_logger(__name__)
 LOOPBACK = "127.0.0.1"
 PORTS_TRIED = 50  # from the wanted one upwards
 SWEEP_SECONDS = 2.0  # a person who has pressed a button waits about so long
-USERNAME, OFFICE = "demo", "clinic-002"
+OFFICE = "clinic-002"
+# Two people, since some things need a second one. Neither is a superuser: no daily work needs one.
+PEOPLE: Mapping[str, tuple[Role, ...]] = {
+    "demo": tuple(role for role in Role if role != Role.APPROVER),
+    "demo-approver": (Role.APPROVER,),
+}
 
 
 class NoPortFree(Exception):
@@ -37,27 +47,45 @@ class NoPortFree(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a person needs to look around. The password and the key are new at every start and nowhere else."""
+class DemoPerson:
+    """One log-in: `secret` is what an app for codes takes, `code` what it would show now."""
 
     username: str
     password: str
+    code: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a person needs to look around. Passwords, secrets and the key are new at every start and nowhere else."""
+
+    people: tuple["DemoPerson", ...]
     office_id: str
     api_key: str | None
 
 
 def grant_access() -> Access:
-    """Give the demo's staff account a new password, and one office a new API key."""
-    users = get_user_model()
-    password = secrets.token_urlsafe(15)
-    user = users._default_manager.filter(username=USERNAME).first()
-    if user is None:
-        users._default_manager.create_superuser(username=USERNAME, email=None, password=password)
-    else:
-        user.set_password(password)
-        user.save(update_fields=["password"])
+    """Give the demo's staff accounts new passwords and devices, and one office a new API key."""
+    people = tuple(_let_in(username, roles, now=timezone.now()) for username, roles in PEOPLE.items())
     office = Office.objects.get(reference=OFFICE)
-    return Access(USERNAME, password, str(office.pk), _api_key(office))
+    return Access(people, str(office.pk), _api_key(office))
+
+
+def _let_in(username: str, roles: tuple[Role, ...], *, now: datetime) -> DemoPerson:
+    """Enrol the person as the console would, with a code of the device that is made here."""
+    actor = "command:demo"
+    try:
+        create_staff_account(username=username, roles=roles, actor=actor, now=now)
+    except AccountExists:
+        set_staff_roles(username=username, roles=roles, actor=actor, now=now)
+        reset_staff_device(username=username, reason="the demo starts anew", actor=actor, now=now)
+    password = secrets.token_urlsafe(15)
+    device = StaffDevice.objects.get(user__username=username)
+    # The step before the present one, so that the codes a person uses first are still to come.
+    code = device.code_at(int(now.timestamp()) // STEP - 1)
+    device, _codes = confirm_device(user_id=device.user_id, password=password, code=code, now=now)
+    return DemoPerson(username, password, next_code(username, now=now), secret_of(device, username).text)
 
 
 def _api_key(office: Office) -> str | None:

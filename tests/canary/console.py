@@ -8,7 +8,6 @@ from io import BytesIO
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -21,6 +20,7 @@ from patients.identity import PatientIdentity
 from patients.reveal_grant import RevealGrant
 from tests.canary.people import STEM, Marked
 from tests.canary.sinks import Sinks
+from tests.staff import logged_in, member
 
 METRICS_TOKEN = "a-token-for-metrics-of-enough-length-01"
 
@@ -45,9 +45,7 @@ class Console:
         self.reveal()
 
     def _log_in(self, name: str) -> Client:
-        staff = Client(raise_request_exception=False)
-        staff.force_login(get_user_model().objects.create_superuser(name, None, "canary-password-12"))
-        return staff
+        return logged_in(member(name, superuser=True), raise_request_exception=False)
 
     def _get(self, address: str, **query: str) -> HttpResponse:
         return self.sinks.keep_answer(self.staff.get(address, query))

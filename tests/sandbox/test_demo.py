@@ -247,6 +247,7 @@ def _the_console_has_its_style_and_lets_the_demo_user_in(printed: str) -> None:
     form = {
         "username": _value(printed, "user name"),
         "password": _value(printed, "password"),
+        "otp_token": _value(printed, "code now").split()[0],
         "csrfmiddlewaretoken": session.cookies["csrftoken"],
     }
     entered = session.post(f"{console}login/?next=/admin/", data=form, timeout=PATIENCE)

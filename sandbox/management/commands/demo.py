@@ -111,8 +111,8 @@ def _invitation(address: str, access: serving.Access, stripe: str) -> str:
     lines = [
         "",
         f"Console:       {address}/admin/",
-        f"  user name:   {access.username}",
-        f"  password:    {access.password}",
+        *_log_in(*access.people),
+        "  more codes:  python manage.py demo_code (each opens once; --user for the other account)",
         f"API:           {address}/api/docs/",
     ]
     if access.api_key:
@@ -125,3 +125,12 @@ def _invitation(address: str, access: serving.Access, stripe: str) -> str:
     return "\n".join(
         [*lines, f"Local Stripe:  {stripe} (an invoice is paid at {stripe}/_hosted/<its Stripe id>)", "Ctrl-C stops."]
     )
+
+
+def _log_in(first: serving.DemoPerson, second: serving.DemoPerson) -> list[str]:
+    return [
+        f"  user name:   {first.username}",
+        f"  password:    {first.password}",
+        f"  code now:    {first.code} (or add {first.secret} to an app for codes)",
+        f"  and another: {second.username}, {second.password}, {second.code} (to decide what the first asks for)",
+    ]

@@ -16,6 +16,7 @@ from billing.api_keys import issue_api_key
 from billing.models import (
     BillingRun,
     CanaryRun,
+    EmergencyOpening,
     ExpectedEvent,
     IdempotentAnswer,
     Incident,
@@ -35,6 +36,7 @@ from sandbox.stripe_standin import StripeStandIn
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
 from tests.builders import ACTOR
 from tests.database_rows import Rows
+from tests.staff import logged_in, member
 
 PERSON = {
     "external_id": "MRN-77120-Q",
@@ -109,7 +111,9 @@ def _rare_rows(office: Office) -> None:
         office=office, name="Clinic", email="billing@clinic.example", approved_by=ACTOR, approved_at=CLOSED_AT
     )
     BillingRun.objects.first() or BillingRun.objects.create(as_of=CLOSED_AT, actor=ACTOR, started_at=CLOSED_AT)
-    Group.objects.create(name="viewers")
+    EmergencyOpening.objects.create(
+        person="pat", reason=NOTE, opened_at=CLOSED_AT, ends_at=CLOSED_AT + timedelta(hours=1)
+    )
 
 
 def _money_rows(invoice: Invoice) -> None:
@@ -154,24 +158,18 @@ def more_books(books: Invoice, stripe: StripeStandIn) -> Invoice:
 @pytest.fixture
 def boss(db) -> Client:
     """A superuser at the console."""
-    return _logged_in(User.objects.create_superuser("boss", password="of no matter"))
+    return logged_in(member("boss", superuser=True))
 
 
 @pytest.fixture
 def clerk(db) -> Client:
     """A member of staff who may do nothing at all."""
-    return _logged_in(User.objects.create_user("clerk", password="of no matter", is_staff=True))
+    return logged_in(member("clerk"))
 
 
 def permit(username: str, *codenames: str) -> None:
     """Give a member of staff permissions."""
     User.objects.get(username=username).user_permissions.set(Permission.objects.filter(codename__in=codenames))
-
-
-def _logged_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def registered() -> set[type]:

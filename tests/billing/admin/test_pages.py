@@ -5,8 +5,9 @@ import re
 from django.contrib.admin import site
 from django.contrib.auth.models import User
 
-from audit.models import AuditEntry
+from audit.models import AuditEntry, StreamHead
 from billing.models import HostedInvoicePage, Incident, Invoice, LineItem, OutboundRequest, Payment, StripeEvent
+from billing.staff_accounts import STREAM
 from offices.models import Office, OfficeStripeAccount
 from patients.identity import PatientIdentity
 from patients.models import Patient
@@ -117,14 +118,20 @@ def test_nobody_adds_changes_or_deletes_anything(books, boss):
         _assert_stays_as_it_is(model, boss)
 
 
+def _rows(model):
+    """All rows, but for the stream that gains an entry with each look at the trail."""
+    rows = model._default_manager.order_by("pk")
+    return list((rows.exclude(stream=STREAM) if model in {AuditEntry, StreamHead} else rows).values())
+
+
 def _assert_stays_as_it_is(model, boss):
-    before = list(model._default_manager.order_by("pk").values())
+    before = _rows(model)
     base, detail = list_address(model), detail_address(model)
     for address in (f"{base}add/", detail, detail.replace("/change/", "/delete/")):
         assert boss.post(address, {"post": "yes", "name": "changed"}).status_code == 403
     assert boss.get(f"{base}add/").status_code == 403
     boss.post(base, {"action": "delete_selected", "_selected_action": [row["pk"] for row in before if "pk" in row]})
-    assert list(model._default_manager.order_by("pk").values()) == before
+    assert _rows(model) == before
     assert site._registry[model].get_actions(boss.get(base).wsgi_request) == {}
 
 

@@ -15,6 +15,7 @@ from patients.models import ActivityPeriod, Patient
 from tests.billing.api.conftest import NOW, Portal
 from tests.billing.api.routes import METHODS, OPERATIONS, PATHS, in_words
 from tests.builders import ACTOR, make_office, utc
+from tests.staff import logged_in
 
 EVERY = frozenset(Scope)
 DONE = {200, 201}
@@ -55,9 +56,7 @@ def _bad(office, operation):
 def _session(*permissions, staff=True):
     user = User.objects.create_user("ann", is_staff=staff)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client(raise_request_exception=False)
-    client.force_login(user)
-    return client
+    return logged_in(user, raise_request_exception=False)
 
 
 VIEW = ("view_invoice", "view_patient")

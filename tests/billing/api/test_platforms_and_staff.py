@@ -6,7 +6,6 @@ import json
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
-from django.test import Client
 
 from audit.chain import verify
 from audit.models import AuditEntry
@@ -16,6 +15,7 @@ from billing.platform_keys import issue_platform_key, key_stream, revoke_platfor
 from offices.locking import OfficeNotFound
 from tests.billing.api.conftest import NOW, Portal, codes
 from tests.builders import ACTOR, make_office, make_patient
+from tests.staff import logged_in
 
 
 @pytest.fixture
@@ -176,9 +176,7 @@ def test_wrong_arguments_are_a_usage_error(offices, name, arguments):
 def staff(noon):
     user = User.objects.create_user("ann", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_invoice", "view_patient"]))
-    client = Client(raise_request_exception=False)
-    client.force_login(user)
-    return client
+    return logged_in(user, raise_request_exception=False)
 
 
 def test_staff_read_every_office_and_each_read_is_recorded(staff, ids, offices):
