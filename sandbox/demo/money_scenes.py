@@ -7,7 +7,6 @@ from billing.unparking import unpark_office
 from offices.models import CollectionMethod
 from sandbox.demo.patient_scenes import STAFF
 from sandbox.demo.stage import Stage
-from sandbox.demo.statuses import compare
 from sandbox.stripe_standin import Fault, WebhookFault
 
 DECLINED_OFFICE, PARKED_OFFICE = "clinic-016", "clinic-003"
@@ -124,25 +123,6 @@ def webhook_is_lost(stage: Stage) -> None:
     stage.lost_invoices.add(stripe_id)
     stage.counts["webhooks_lost"] += lost
     stage.tell(f"An invoice is paid, and all {lost} webhooks about it are lost.")
-
-
-def lost_webhook_is_found(stage: Stage) -> None:
-    """The comparison with Stripe finds it; the event is sent again, and the present state is fetched."""
-    stage.hear()
-    before = compare(stage.standin).differences
-    (stripe_id,) = stage.lost_invoices
-    events = stage.standin.objects("event")
-    paid = next(e["id"] for e in events if e["type"] == "invoice.paid" and e["data"]["object"]["id"] == stripe_id)
-    stage.standin.courier.redeliver(paid)
-    stage.process_events()
-    stage.lost_invoices.clear()
-    invoice = Invoice.objects.get(stripe_invoice_id=stripe_id)
-    only_this = [(found.invoice, found.field) for found in before] == [(str(invoice.pk), "status")]
-    stage.tell("Comparing with Stripe finds the one invoice that differs; its event is sent again: paid.")
-    stage.expect(
-        "a lost webhook shows in the comparison and is made good by a later one",
-        holds=only_this and invoice.status == InvoiceStatus.PAID and not compare(stage.standin).differences,
-    )
 
 
 def webhooks_out_of_order(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from patients.patient_import import import_patients
 from sandbox.demo import correction_scenes as corrections
 from sandbox.demo import money_scenes as money
 from sandbox.demo import patient_scenes as patients
+from sandbox.demo import reconciliation_scenes as reconciliation
 from sandbox.demo.everyday import live_a_day
 from sandbox.demo.people import newcomers, read_people
 from sandbox.demo.stage import Stage
@@ -36,7 +37,7 @@ SCENES: dict[str, tuple[Scene, ...]] = {
     "2026-03-03": (money.webhook_is_lost,),
     "2026-03-05": (money.card_breaks,),
     "2026-03-10": (patients.office_cancels, patients.price_override),
-    "2026-03-12": (money.lost_webhook_is_found, money.final_one_off),
+    "2026-03-12": (reconciliation.lost_webhook_is_found, money.final_one_off),
     "2026-03-25": (patients.backdated_activation,),
     "2026-04-01": (money.card_was_declined,),
     "2026-04-08": (money.card_is_retried,),
@@ -53,6 +54,7 @@ SCENES: dict[str, tuple[Scene, ...]] = {
         patients.trial_was_settled,
         patients.canceled_office_was_billed_once_more,
         patients.override_was_used,
+        reconciliation.books_agree,
     ),
 }
 

@@ -16,6 +16,7 @@ from billing.delivery import deliver_due
 from billing.event_replay import replay_events
 from billing.invoice_pull import pull_invoice
 from billing.models import ChargeReason, EventStatus, Invoice, InvoiceStatus, ParkedOffice, Payment, StripeEvent
+from billing.reconciliation.run import reconcile
 from billing.silence import notice_silence
 from billing.stripe_events import process_due
 from sandbox.stripe_standin import Fault, Faults, StripeStandIn
@@ -151,7 +152,11 @@ def by_pulling(clock: SharedClock) -> None:
         pull_invoice(invoice, actor=ACTOR, clock=clock, money_back=True)
 
 
-PASSES = {"replay": by_replay, "pull": by_pulling}
+def by_reconciling(clock: SharedClock) -> None:
+    reconcile(actor=ACTOR, clock=clock, repair=True)
+
+
+PASSES = {"replay": by_replay, "pull": by_pulling, "reconcile": by_reconciling}
 
 
 def books() -> list[object]:
