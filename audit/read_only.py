@@ -151,13 +151,17 @@ class ReadOnlyPage(_ModelAdmin):
         """Tell whether the page of this row offers its actions; each of them asks again for itself."""
         return True
 
+    def offers_action(self, request: HttpRequest, row: Any, path: str) -> bool:  # noqa: ARG002
+        """Tell the same of the action at this path alone, where a page has several."""
+        return self.offers(request, row)
+
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Leave out what makes no sense for the row or the person."""
         actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         if not actions:
             return actions
         row = self.get_object(request, str(object_id))
-        return actions if row is not None and self.offers(request, row) else []
+        return [each for each in actions if self.offers_action(request, row, each.path)] if row is not None else []
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Say that the row is gone; Django's own message repeats what was typed, and a cookie keeps it."""

@@ -1,15 +1,19 @@
 """Invoices: the list, and a page that tells what was billed, sent, paid and recorded."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from django.contrib import admin
 from django.db.models import Sum
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from unfold.decorators import action
 
 from audit.admin import audit_trail
 from audit.columns import day, label, link, short_id, text, unbroken, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
+from billing.admin.correction_asking import PERMISSION, ask_correction, choose_correction
 from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.events import EVENT_COLUMNS
 from billing.admin.exports import ExportingPage
@@ -25,6 +29,7 @@ from billing.models import (
     Correction,
     Discrepancy,
     Invoice,
+    InvoiceStatus,
     ItemType,
     LineItem,
     OutboundRequest,
@@ -93,6 +98,22 @@ class InvoicePage(ExportingPage):
         when("canceled_at"),
         text("attempt_count", title="payment attempts"),
     ]
+    actions_detail = ["correct"]
+
+    @action(description="Correct", icon="rule", url_path="correct")
+    def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show which corrections are possible."""
+        return choose_correction(request, page=self, object_id=object_id)
+
+    def offers(self, request: HttpRequest, row: Invoice) -> bool:
+        """Offer it while the invoice is closed and not at its end, to who may ask."""
+        ended = row.status == InvoiceStatus.CANCELED
+        return row.closed_at is not None and not ended and request.user.has_perm(PERMISSION)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the form of each kind of correction."""
+        view = self.admin_site.admin_view(partial(ask_correction, page=self))
+        return [path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"), *super().get_urls()]
 
     def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
         """Show lines, payments, what was sent to Stripe, what came back, and the trail of the office."""
