@@ -56,6 +56,12 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Cycles", "calendar_month", "billing_billingcycle"),
         _entry("Runs", "play_circle", "billing_billingrun"),
         _entry("Parked offices", "pause_circle", "billing_parkedoffice"),
+        {
+            "title": "Close a month",
+            "icon": "lock_open",
+            "link": reverse_lazy("admin:billing_monthclose_month"),
+            "permission": _may_view("billing_monthclose"),
+        },
         _entry("Month closes", "lock_clock", "billing_monthclose"),
     ),
     _group(

@@ -107,3 +107,9 @@ class LineCycleFilter(CycleFilter):
     """The same for lines: the month that is charged for."""
 
     column = "cycle_key"
+
+
+class CorrectionCycleFilter(CycleFilter):
+    """The same for corrections: the month of the invoice."""
+
+    column = "invoice__cycle__key"

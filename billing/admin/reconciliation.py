@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from audit.columns import Column, code, label, link, text, when
 from billing.admin.columns import amount, office, stripe_id
-from billing.admin.pages import BillingPage, Exactly
+from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
 from billing.models import Discrepancy, DiscrepancyStatus, ReconciliationRun, StripeInvoiceCopy
 
 DISCREPANCY_COLOURS: dict[str, str] = {
@@ -30,7 +30,7 @@ class DiscrepancyPage(BillingPage):
     """Differences between our books and Stripe's."""
 
     list_display = [DISCREPANCY_COLUMNS[1], office(), *DISCREPANCY_COLUMNS[2:]]
-    list_filter = ["status", "kind", "repair"]
+    list_filter = ["status", "kind", "repair", LineCycleFilter]
     list_select_related = ["office"]
     ordering = ["-found_at", "-pk"]
     finds = Exactly(office="office_id", ids=["pk", "invoice_id"])

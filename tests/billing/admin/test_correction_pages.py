@@ -15,10 +15,9 @@ from audit.models import AuditEntry
 from billing.admin import correction_forms
 from billing.admin.correction_asking import ASKING
 from billing.correction_offers import correction_offers
-from billing.corrections import request_correction
 from billing.models import Correction, CorrectionKind, CorrectionStatus, Invoice, InvoiceStatus
 from tests.billing.admin.conftest import permit
-from tests.billing.correction_scenes import States
+from tests.billing.correction_scenes import States, ask
 from tests.billing.scenes import CLOSED_AT, SharedClock, drain, hear
 
 pytestmark = pytest.mark.django_db
@@ -166,7 +165,7 @@ def test_the_form_says_what_comes_of_it_before_anybody_confirms(kind, states, as
 
 def test_a_retry_goes_ahead_at_once_and_is_delivered(states, stripe, clock, asker):
     invoice = states.failed()
-    stripe.dashboard.set_card("good")
+    stripe.dashboard.set_card("succeeds")
     correction = asked(asker, invoice, CorrectionKind.RETRY)
     assert correction.status == CorrectionStatus.APPROVED
     clock.at = max(clock.at, timezone.now())
@@ -226,7 +225,7 @@ def test_what_is_no_amount_is_told_at_the_field(amount, states, asker):
         (CorrectionKind.CREDIT, {"amount": "4.01"}, "400 cents are due"),
         (CorrectionKind.OFFLINE_PAYMENT, {"amount": "3.99"}, "whole open amount is 400"),
         (CorrectionKind.RETRY, {}, "takes no retry"),
-        (CorrectionKind.CANCEL, {"seen_version": "1"}, "changed since it was looked at"),
+        (CorrectionKind.CANCEL, {"seen_version": "77"}, "changed since it was looked at"),
     ],
 )
 def test_an_expected_refusal_is_told_at_the_form(kind, changes, words, states, asker):
@@ -323,13 +322,7 @@ def test_what_was_paid_before_it_could_be_canceled_leads_to_a_credit_of_as_much(
 # --- Who may ---
 def test_without_the_permission_the_page_says_which_one_is_missing(states, clerk):
     invoice = states.sent()
-    correction = request_correction(
-        invoice_id=invoice.pk,
-        wish=wish(CorrectionKind.CANCEL),
-        seen_version=invoice.version,
-        actor="ann",
-        now=timezone.now(),
-    )
+    correction = ask(invoice, CorrectionKind.CANCEL, now=timezone.now())
     addresses = [(choice_of(invoice), ASK), (decision(correction, "withdraw"), ASK)]
     addresses += [(form_of(invoice, kind), ASK) for kind in CorrectionKind]
     addresses += [(decision(correction, name), DECIDE) for name in ("approve", "reject")]
