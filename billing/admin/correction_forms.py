@@ -144,7 +144,8 @@ class ReplaceForm(WishForm):
     def dropped(self) -> frozenset[UUID]:
         """Return the lines to leave out."""
         ticked = frozenset(map(UUID, self.cleaned_data.get("dropped_lines", ())))
-        return ticked | self.cleaned_data.get("accounts", frozenset())
+        named: frozenset[UUID] = self.cleaned_data.get("accounts", frozenset())
+        return ticked | named
 
 
 def choose(form: forms.Form, name: str, choices: list[tuple[str, str]]) -> None:

@@ -83,8 +83,7 @@ class CorrectionPage(BillingPage):
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the credit of an invoice that was paid before it could be canceled."""
         correction = self.get_object(request, object_id)
-        cents = offered_credit_cents(correction) if correction else 0
-        if not cents:
+        if correction is None or not (cents := offered_credit_cents(correction)):
             raise Http404
         address = reverse("admin:billing_invoice_ask", args=[correction.invoice_id, CorrectionKind.CREDIT.value])
         return redirect(f"{address}?{urlencode({'amount': money.to_text(cents)})}")
