@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_waived_adjustments")]
+    dependencies = [("billing", "0014_row_security")]
 
     operations = [
         migrations.AlterModelOptions(
