@@ -147,6 +147,14 @@ class ReadOnlyPage(_ModelAdmin):
         """Let no detail be a form field."""
         return self.details
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Read the row once in a request: the page asks for it, and so do its actions."""
+        read: dict[Any, Any] = request.__dict__.setdefault("rows_read", {})
+        asked = (self.model, str(object_id), from_field)
+        if asked not in read:
+            read[asked] = super().get_object(request, object_id, from_field)
+        return read[asked]
+
     def offers(self, request: HttpRequest, row: Any) -> bool:  # noqa: ARG002
         """Tell whether the page of this row offers its actions; each of them asks again for itself."""
         return True

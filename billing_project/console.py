@@ -144,6 +144,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "billing_project.console.environment",
-    "DASHBOARD_CALLBACK": "billing.admin.attention.dashboard",
+    "DASHBOARD_CALLBACK": "billing.admin.overview.dashboard",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }

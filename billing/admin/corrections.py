@@ -20,6 +20,7 @@ from billing import money
 from billing.admin.columns import amount
 from billing.admin.correction_asking import PERMISSION
 from billing.admin.correction_decisions import Approve, Reject, Withdraw, lines_left_out
+from billing.admin.correction_filters import WaitingFilter
 from billing.admin.pages import BillingPage, CorrectionCycleFilter, Exactly
 from billing.correction_rules import offered_credit_cents
 from billing.models import Correction, CorrectionKind, CorrectionStatus, DroppedLine, LineItem
@@ -50,7 +51,7 @@ class CorrectionPage(BillingPage):
     """What was asked for, and what became of it."""
 
     list_display = [CORRECTION_COLUMNS[1], link("invoice_id", "billing_invoice"), *CORRECTION_COLUMNS[2:]]
-    list_filter = ["status", "kind", "reason", CorrectionCycleFilter]
+    list_filter = [WaitingFilter, "status", "kind", "reason", CorrectionCycleFilter]
     ordering = ["-requested_at", "-pk"]
     finds = Exactly(ids=["pk", "invoice_id"])
     search_help_text = "Correction or invoice id (exact)"

@@ -20,7 +20,7 @@ from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.money_back import money_back_of
 from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS, REQUEST_TEXTS
-from billing.admin.pages import CycleFilter, Exactly
+from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.admin.reconciliation import DISCREPANCY_COLUMNS
 from billing.exports.sheets import InvoiceSheet
@@ -71,7 +71,7 @@ class InvoicePage(ExportingPage):
         day("created_at", order="created_at"),
         day("due_at"),
     ]
-    list_filter = ["status", "invoice_type", CycleFilter, "origin", "collection_method", "charge_reason"]
+    list_filter = ["status", "invoice_type", CycleFilter, AgeFilter, "origin", "collection_method", "charge_reason"]
     list_select_related = ["office", "cycle"]
     ordering = ["-created_at", "-id"]
     finds = Exactly(office="office_id", texts=["stripe_invoice_id"])

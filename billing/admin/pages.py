@@ -8,10 +8,12 @@ from uuid import UUID
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.read_only import ReadOnlyPage
 from billing.customers import customer_digests, office_of_customer
 from billing.models import BillingCycle
+from billing.money_overview import Age, of_age
 from offices.encryption import EncryptedTextField
 from offices.models import Office
 
@@ -113,3 +115,19 @@ class CorrectionCycleFilter(CycleFilter):
     """The same for corrections: the month of the invoice."""
 
     column = "invoice__cycle__key"
+
+
+class AgeFilter(SimpleListFilter):
+    """Choose unpaid invoices by the days since they were due, as the first page adds them up."""
+
+    title = "unpaid, days since due"
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the ages."""
+        return [(each.value, each.value) for each in Age]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Keep the invoices of the age."""
+        asked = self.value()
+        return of_age(queryset, Age(asked), timezone.now()) if asked in list(Age) else queryset
