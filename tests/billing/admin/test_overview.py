@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from billing.corrections import approve_correction
 from billing.models import Correction, CorrectionKind, Invoice
 from billing.money_overview import Age, month_figures, owed_by_age
 from billing.payment_state import money_of
@@ -27,11 +28,11 @@ def states(stripe):
 @pytest.fixture
 def mixed(states) -> list[Invoice]:
     """An invoice in each state that owes something, or nothing any more."""
-    names = ("unsent", "sent", "failed", "partly_paid", "written_off", "paid", "paid_by_check", "canceled")
+    names = ("sent", "failed", "partly_paid", "written_off", "paid", "paid_by_check", "canceled")
     made = [getattr(states, name)() for name in names]
     credited = states.sent()
     corrected(credited, CorrectionKind.CREDIT, states.clock)
-    return [*made, credited]
+    return [*made, credited, states.unsent()]
 
 
 @pytest.fixture(autouse=True)
@@ -111,5 +112,7 @@ def test_a_correction_waits_for_who_may_decide_and_did_not_ask(states, clerk):
     permit("clerk", "view_correction", "approve_correction")
     assert titles() == ["Corrections for you to decide"]
     assert clerk.get(list_address(Correction), {"waiting": "me"}).context["cl"].result_count == 1
-    Correction.objects.update(requested_by="staff:clerk")
+    approve_correction(correction_id=Correction.objects.get().pk, actor="staff:bob", now=timezone.now())
+    assert titles() == []
+    ask(states.sent(), CorrectionKind.CANCEL, now=timezone.now(), actor="staff:clerk")
     assert titles() == []
