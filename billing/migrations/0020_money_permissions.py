@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0014_row_security")]
+    dependencies = [("billing", "0015_stripe_copies")]
 
     operations = [
         migrations.AlterModelOptions(
