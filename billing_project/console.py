@@ -67,6 +67,12 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Reconciliation",
         _entry("Discrepancies", "difference", "billing_discrepancy"),
+        {
+            "title": "Balance of the month",
+            "icon": "balance",
+            "link": reverse_lazy("admin:billing_discrepancy_balance"),
+            "permission": _may_view("billing_discrepancy"),
+        },
         _entry("Comparisons", "compare_arrows", "billing_reconciliationrun"),
         _entry("Invoices at Stripe", "content_copy", "billing_stripeinvoicecopy"),
     ),
