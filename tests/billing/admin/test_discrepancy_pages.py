@@ -1,6 +1,7 @@
 """The reconciliation desk: differences side by side, owned, noted, accepted or mended; and the balance of a month."""
 
 import html
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from billing.reconciliation.balance import balances
 from sandbox.stripe_standin import Fault
 from tests.billing.admin.conftest import list_address, permit
 from tests.billing.reconciliation.scene import Scene
+from tests.billing.scenes import CLOSED_AT
 
 pytestmark = pytest.mark.django_db
 
@@ -23,15 +25,10 @@ ACTIONS = ("take_on", "note", "accept", "repair")
 
 
 @pytest.fixture
-def scene(stripe) -> Scene:
-    return Scene(stripe)
-
-
-@pytest.fixture(autouse=True)
-def now_there(scene):
-    """The console lives at the time of the scene."""
-    with time_machine.travel(scene.clock.at + timedelta(minutes=5), tick=True):
-        yield
+def scene(stripe) -> Iterator[Scene]:
+    # Before the scene: the limiter of requests remembers when it was asked last.
+    with time_machine.travel(CLOSED_AT + timedelta(days=2), tick=True):
+        yield Scene(stripe)
 
 
 @pytest.fixture
