@@ -104,7 +104,8 @@ def of_age(invoices: QuerySet[Any], age: Age, now: datetime) -> QuerySet[Any]:
 def _unpaid(invoices: QuerySet[Any]) -> QuerySet[Any]:
     """Keep what is still claimed; charged at once, an invoice has no day, and is due since it failed or was sent."""
     claimed = invoices.filter(status__in=UNPAID).exclude(Q(status=InvoiceStatus.FAILED, written_off_at__isnull=False))
-    return claimed.annotate(due_since=Coalesce("due_at", "failed_at", "sent_at"))
+    since: QuerySet[Any] = claimed.annotate(due_since=Coalesce("due_at", "failed_at", "sent_at"))
+    return since
 
 
 def _with_what_is_due(invoices: QuerySet[Any]) -> QuerySet[Any]:
@@ -115,7 +116,8 @@ def _with_what_is_due(invoices: QuerySet[Any]) -> QuerySet[Any]:
         - _sum(paid.values("invoice"), "amount_paid_cents")
         - _sum(credited.values("invoice"), "before_payment_cents")
     )
-    return invoices.annotate(owed=Greatest(due, 0, output_field=BigIntegerField()))
+    owing: QuerySet[Any] = invoices.annotate(owed=Greatest(due, 0, output_field=BigIntegerField()))
+    return owing
 
 
 def _sum(rows: QuerySet[Any], column: str) -> Coalesce:
