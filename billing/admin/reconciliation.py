@@ -1,4 +1,4 @@
-"""Reconciliation: its runs, what Stripe showed, and what differs."""
+"""Reconciliation: its runs, and what differs."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from audit.read_only import RelatedTable
 from audit.staff_forms import staff_actor
 from billing import money
 from billing.admin.balance_sheet import balance_urls
-from billing.admin.columns import amount, office, stripe_id
+from billing.admin.columns import office
 from billing.admin.correction_asking import PERMISSION as CORRECTING
 from billing.admin.discrepancy_filters import FoundFilter, OwnerFilter, StakeFilter
 from billing.admin.discrepancy_forms import PERMISSION, Accept, Repair, TakeOn, WriteNote, side_by_side
@@ -28,7 +28,6 @@ from billing.models import (
     DiscrepancyStatus,
     ReconciliationRun,
     RepairKind,
-    StripeInvoiceCopy,
 )
 from billing.reconciliation.repair import CORRECTION_OF
 
@@ -154,37 +153,3 @@ class ReconciliationRunPage(BillingPage):
     finds = Exactly(office="office_id")
     search_help_text = "Office or run id (exact)"
     details = [text("id", title="run"), *list_display, when("window_from"), when("window_until"), text("cursor")]
-
-
-@admin.register(StripeInvoiceCopy)
-class StripeInvoiceCopyPage(BillingPage):
-    """What Stripe showed of each invoice when it was last listed."""
-
-    list_display = [
-        stripe_id("stripe_invoice_id", title="at Stripe"),
-        link("own_invoice_id", "billing_invoice", title="names our invoice"),
-        text("own_cycle_key", title="cycle"),
-        text("status"),
-        amount("total_cents", title="total"),
-        amount("amount_paid_cents", title="paid"),
-        when("seen_at"),
-    ]
-    list_filter = ["status"]
-    ordering = ["-created", "-pk"]
-    finds = Exactly(ids=["own_invoice_id"], texts=["stripe_invoice_id"])
-    search_help_text = "Invoice id or in_… (exact)"
-    details = [
-        text("stripe_invoice_id", title="invoice at Stripe"),
-        text("own_invoice_id", title="names our invoice"),
-        *list_display[2:],
-        amount("amount_remaining_cents", title="remaining"),
-        amount("overpaid_cents", title="overpaid"),
-        amount("credited_cents", title="credited"),
-        text("attempt_count", title="payment attempts"),
-        text("unreadable_field"),
-        text("foreign_fields", title="fields with other people's words"),
-        text("line_count", title="lines"),
-        when("created"),
-        when("finalized_at"),
-        link("run_id", "billing_reconciliationrun", title="run"),
-    ]

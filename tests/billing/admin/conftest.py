@@ -25,6 +25,7 @@ from billing.models import (
     OutboxStep,
     ParkedOffice,
     ParkingCode,
+    StripeCustomerCopy,
     StripeInvoiceCopy,
 )
 from billing.platform_keys import issue_platform_key
@@ -136,6 +137,9 @@ def _money_rows(invoice: Invoice) -> None:
         step=step, stripe_object_id=invoice.stripe_invoice_id, event_type="invoice.finalized",
         registered_at=CLOSED_AT, expected_by=CLOSED_AT + timedelta(minutes=15),
     )  # fmt: skip
+    StripeCustomerCopy.objects.create(
+        customer_index="d", run=rows.reconciliation_run, office=invoice.office, balance_cents=0, seen_at=CLOSED_AT
+    )
     StripeInvoiceCopy.objects.create(
         stripe_invoice_id=invoice.stripe_invoice_id, run=rows.reconciliation_run, own_invoice_id=invoice.pk,
         customer_index="d", status="paid", currency="USD", total_cents=400, amount_paid_cents=400,
