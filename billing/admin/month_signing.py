@@ -20,7 +20,7 @@ from audit.columns import coloured
 from audit.read_only import ReadOnlyPage, RelatedTable, list_of
 from audit.staff_forms import StaffForm, refusal_page, staff_actor
 from billing.admin.columns import money_text
-from billing.admin.months import latest_months
+from billing.admin.months import months_of_books
 from billing.models import OPEN_CORRECTIONS, MonthClose
 from billing.month_close import (
     Check,
@@ -123,7 +123,7 @@ class _MonthForm(forms.Form):
 def _month(request: HttpRequest, *, page: ReadOnlyPage) -> HttpResponse:
     if not request.user.has_perm(VIEWING):
         return refusal_page(request, page, VIEWING)
-    months = latest_months(timezone.now())
+    months = months_of_books(timezone.now())
     form = _MonthForm({"month": request.GET.get("month", months[1])})
     context = page.admin_site.each_context(request) | {"title": "Close a month", "months": months, "form": form}
     if not form.is_valid():

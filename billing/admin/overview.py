@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.attention import attention
 from billing.admin.columns import money_text
-from billing.admin.months import latest_months
+from billing.admin.months import months_of_books
 from billing.admin.runs import RUN_COLUMNS
 from billing.models import BillingRun, Invoice, Payment
 from billing.money_overview import Age, MonthFigures, Owed, active_accounts, month_figures, owed_by_age
@@ -36,7 +36,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures: list[Figure] = []
     tables: list[RelatedTable] = []
     if may_view(request, Invoice) and may_view(request, Payment):
-        months = latest_months(timezone.now())[:LATEST_MONTHS]
+        months = months_of_books(timezone.now())[:LATEST_MONTHS]
         by_month, owed = month_figures(months), owed_by_age(timezone.now())
         figures += _money(months, by_month, owed)
         tables += [_ages(owed), _months(months, by_month)]

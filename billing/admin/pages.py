@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from audit.read_only import ReadOnlyPage
+from billing.admin.months import months_of_books
 from billing.customers import customer_digests, office_of_customer
-from billing.models import BillingCycle
 from billing.money_overview import Age, of_age
 from offices.encryption import EncryptedTextField
 from offices.models import Office
@@ -86,13 +86,7 @@ class CycleFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         """Return the latest months, newest first."""
-        newest = BillingCycle.objects.filter(closed_at=None).order_by("-end_at").values_list("key", flat=True).first()
-        newest = newest or BillingCycle.objects.order_by("-pk").values_list("key", flat=True).first()
-        if newest is None:
-            return []
-        last = int(newest[:4]) * 12 + int(newest[5:]) - 1
-        months = [divmod(last - back, 12) for back in range(MONTHS_TO_CHOOSE)]
-        return [(key, key) for key in (f"{year}-{month + 1:02d}" for year, month in months)]
+        return [(key, key) for key in months_of_books(timezone.now())[:MONTHS_TO_CHOOSE]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         """Keep the rows of the month."""
