@@ -11,6 +11,7 @@ from audit.columns import coloured
 from audit.read_only import ReadOnlyPage, RelatedTable
 from audit.staff_forms import refusal_page
 from billing import money
+from billing.models import ReconciliationRun
 from billing.reconciliation.balance import MonthBalance, balances
 
 VIEWING = "billing.view_discrepancy"
@@ -38,6 +39,7 @@ def _balance(request: HttpRequest, *, page: ReadOnlyPage) -> HttpResponse:
     months = sorted(known, reverse=True)
     asked = request.GET.get("month", months[0] if months else "")
     context = page.admin_site.each_context(request) | {"title": "Balance of the month", "months": months}
+    context["listed"] = ReconciliationRun.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
     if asked not in known:
         problem = "Choose one of the months." if months else ""
         return render(request, "admin/balance.html", context | {"problem": problem}, status=400 if months else 200)

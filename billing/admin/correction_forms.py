@@ -127,7 +127,8 @@ class ReplaceForm(WishForm):
 
     def _words(self, line: LineItem) -> str:
         total = money_text(line.quantity * line.unit_price_cents, self.invoice.currency)
-        parts = [line.get_item_type_display().capitalize(), line.cycle_key, str(line.patient_reference or ""), total]
+        # The reference comes last: a narrow screen cuts it, and its first digits tell it apart.
+        parts = [line.get_item_type_display().capitalize(), line.cycle_key, total, str(line.patient_reference or "")]
         return " · ".join(part for part in parts if part)
 
     def clean_accounts(self) -> frozenset[UUID]:

@@ -36,6 +36,7 @@ from billing.month_close import (
 
 PERMISSION = "billing.sign_month"
 VIEWING = "billing.view_monthclose"
+LATEST = 12  # months in the table below
 MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 # Of each check: what is in order when it passes, what stands in the way when not, and the list behind the count.
 # "MONTH" in a filter is replaced by the month.
@@ -187,7 +188,7 @@ def _state(close: MonthClose | None, signed: str, *, ready: bool, own: bool) -> 
 
 
 def _months(months: list[str], closes: Mapping[str, MonthClose]) -> RelatedTable:
-    rows = [[_link(key), _label(closes.get(key))] for key in months]
+    rows = [[_link(key), _label(closes.get(key))] for key in months[:LATEST]]
     return RelatedTable("Months", ["month", "signed"], rows, more=reverse("admin:billing_monthclose_changelist"))
 
 

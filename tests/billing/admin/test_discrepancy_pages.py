@@ -202,6 +202,7 @@ def test_before_anything_was_billed_the_balance_says_so(scene, ann, monkeypatch)
     monkeypatch.setattr("billing.admin.balance_sheet.balances", list)
     page = ann.get(reverse("admin:billing_discrepancy_balance"))
     assert (page.status_code, "Nothing was billed yet." in text(page)) == (200, True)
+    assert "Nothing was compared with Stripe yet." in text(page)
 
 
 # --- Who may ---
