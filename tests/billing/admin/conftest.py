@@ -129,6 +129,7 @@ def _money_rows(invoice: Invoice) -> None:
         "dropped_line",
         "discrepancy",
         "month_close",
+        "money_copy",
         "replay",
     ):
         getattr(rows, name)
