@@ -150,6 +150,7 @@ class ReplaceForm(WishForm):
 
 
 def choose(form: forms.Form, name: str, choices: list[tuple[str, str]]) -> None:
-    """Give a field its choices."""
+    """Give a field its choices; of several none is chosen beforehand, so that nobody confirms one unseen."""
     field: Any = form.fields[name]
-    field.choices = field.widget.choices = choices
+    alone = len(choices) == 1 or isinstance(field, forms.MultipleChoiceField)
+    field.choices = field.widget.choices = choices if alone else [("", "Choose …"), *choices]

@@ -236,6 +236,13 @@ def test_an_expected_refusal_is_told_at_the_form(kind, changes, words, states, a
     assert not Correction.objects.exists()
 
 
+def test_no_reason_is_chosen_for_anybody(states, asker):
+    invoice = states.sent()
+    assert not asker.get(form_of(invoice, "cancel")).context["form"]["reason"].value()
+    answer = asker.post(form_of(invoice, "cancel"), filled(invoice, CorrectionKind.CANCEL, reason=""))
+    assert answer.context["form"].errors["reason"]
+
+
 def test_a_reason_of_another_kind_is_not_taken(states, asker):
     invoice = states.sent()
     answer = asker.post(form_of(invoice, "cancel"), filled(invoice, CorrectionKind.CANCEL, reason="paid_by_check"))
