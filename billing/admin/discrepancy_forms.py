@@ -10,6 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from audit.columns import coloured
 from audit.read_only import RelatedTable
 from audit.staff_forms import StaffForm, staff_actor
+from billing import money
 from billing.models import Discrepancy
 from billing.reconciliation.repair import NotRepaired, NotToPull, pull_one, pulled_with
 from billing.reconciliation.staff import (
@@ -31,9 +32,9 @@ def side_by_side(found: Discrepancy) -> RelatedTable:
     ours, theirs = json.loads(found.ours), json.loads(found.theirs)
     rows = [
         [
-            name.replace("_", " ").capitalize(),
-            _words(ours.get(name)),
-            _words(theirs.get(name)),
+            name.removesuffix("_cents").replace("_", " ").capitalize(),
+            _words(name, ours.get(name)),
+            _words(name, theirs.get(name)),
             coloured("differs", "danger") if ours.get(name) != theirs.get(name) else "",
         ]
         for name in dict.fromkeys([*ours, *theirs])
@@ -41,7 +42,9 @@ def side_by_side(found: Discrepancy) -> RelatedTable:
     return RelatedTable("Side by side", ["field", "our books", "Stripe", ""], rows)
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
+    if name.endswith("_cents") and isinstance(value, int):
+        return money.to_text(value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
     return "-" if value in (None, "") else str(value)

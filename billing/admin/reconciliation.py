@@ -15,7 +15,7 @@ from audit.read_only import RelatedTable
 from audit.staff_forms import staff_actor
 from billing import money
 from billing.admin.balance_sheet import balance_urls
-from billing.admin.columns import office
+from billing.admin.columns import computed, office
 from billing.admin.correction_asking import PERMISSION as CORRECTING
 from billing.admin.discrepancy_filters import FoundFilter, OwnerFilter, StakeFilter
 from billing.admin.discrepancy_forms import PERMISSION, Accept, Repair, TakeOn, WriteNote, side_by_side
@@ -64,7 +64,7 @@ class DiscrepancyPage(BillingPage):
         *list_display,
         link("invoice_id", "billing_invoice"),
         text("subject"),
-        text("amount_cents", title="cents at stake"),
+        computed("at stake", lambda found: money.to_text(found.amount_cents)),
         link("run_id", "billing_reconciliationrun", title="run"),
         when("ended_at"),
         text("ended_by"),

@@ -70,6 +70,7 @@ def test_both_sides_stand_beside_each_other_and_what_differs_is_marked(paid_ther
     (table,) = ann.get(page_of(paid_there)).context["related_tables"]
     marked = {row[0]: (row[1], row[2]) for row in table.rows if "differs" in row[3]}
     assert marked["Status"] == ("sent", "paid")
+    assert marked["Paid"] == ("0.00", f"{paid_there.invoice.total_cents / 100:.2f}")
     same = [row for row in table.rows if not row[3]]
     assert all(row[1] == row[2] for row in same)
 
