@@ -23,7 +23,7 @@ from billing.reconciliation.staff import (
 )
 from offices.locking import OfficeBusy
 
-PERMISSION = "billing.settle_discrepancy"
+PERMISSION = "billing.resolve_discrepancy"
 LONGEST = 500
 
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -19,6 +18,7 @@ from billing.models import Correction, CorrectionKind, CorrectionStatus, Invoice
 from tests.billing.admin.conftest import permit
 from tests.billing.correction_scenes import States, ask
 from tests.billing.scenes import CLOSED_AT, SharedClock, drain, hear
+from tests.staff import logged_in, member
 
 pytestmark = pytest.mark.django_db
 
@@ -56,8 +56,7 @@ def today(clock):
 @pytest.fixture
 def second(db) -> Client:
     """Somebody else of the staff."""
-    client = Client()
-    client.force_login(User.objects.create_user("second", password="of no matter", is_staff=True))
+    client = logged_in(member("second"))
     permit("second", "view_correction", "view_invoice", "view_lineitem", ASK, DECIDE)
     return client
 

@@ -20,7 +20,7 @@ from tests.billing.scenes import CLOSED_AT
 
 pytestmark = pytest.mark.django_db
 
-SETTLE = "settle_discrepancy"
+SETTLE = "resolve_discrepancy"
 ACTIONS = ("take_on", "note", "accept", "repair")
 
 

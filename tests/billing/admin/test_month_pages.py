@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -18,6 +17,7 @@ from tests.billing.correction_scenes import ask
 from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, delivered
 from tests.builders import ACTOR, utc
 from tests.database_rows import Rows
+from tests.staff import logged_in, member
 
 pytestmark = pytest.mark.django_db
 
@@ -61,8 +61,7 @@ def ann(clerk) -> Client:
 
 @pytest.fixture
 def bob(db) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("bob", password="of no matter", is_staff=True))
+    client = logged_in(member("bob"))
     permit("bob", "view_monthclose", SIGN)
     return client
 
