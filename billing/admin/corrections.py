@@ -15,7 +15,7 @@ from unfold.decorators import action
 
 from audit.columns import Column, label, link, text, when
 from audit.read_only import RelatedTable, may_view
-from audit.staff_forms import staff_actor
+from audit.staff_forms import refusal_page, staff_actor
 from billing import money
 from billing.admin.columns import amount
 from billing.admin.correction_asking import PERMISSION
@@ -83,6 +83,8 @@ class CorrectionPage(BillingPage):
     @action(description="Credit instead", icon="note_stack", url_path="credit")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the credit of an invoice that was paid before it could be canceled."""
+        if not request.user.has_perm(PERMISSION):
+            return refusal_page(request, self, PERMISSION)
         correction = self.get_object(request, object_id)
         if correction is None or not (cents := offered_credit_cents(correction)):
             raise Http404

@@ -12,7 +12,7 @@ from unfold.decorators import action
 
 from audit.columns import Column, label, link, text, when
 from audit.read_only import RelatedTable
-from audit.staff_forms import staff_actor
+from audit.staff_forms import refusal_page, staff_actor
 from billing import money
 from billing.admin.balance_sheet import balance_urls
 from billing.admin.columns import computed, office
@@ -69,10 +69,10 @@ class DiscrepancyPage(BillingPage):
         when("ended_at"),
         text("ended_by"),
     ]
-    actions_detail = ["take_on", "note", "accept", "repair", "correct"]
+    actions_detail = ["own", "note", "accept", "repair", "correct"]
 
-    @action(description="Take it on", icon="person", url_path="take-on")
-    def take_on(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    @action(description="Take it on", icon="person", url_path="own")
+    def own(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Make it one's own."""
         return TakeOn.as_view(page=self)(request, object_id=object_id)
 
@@ -94,6 +94,8 @@ class DiscrepancyPage(BillingPage):
     @action(description="Correct the invoice", icon="rule", url_path="correct")
     def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the correction that is proposed, or where that is not possible to those that are."""
+        if not request.user.has_perm(CORRECTING):
+            return refusal_page(request, self, CORRECTING)
         found = self.get_object(request, object_id)
         kind = _proposed(found) if found else None
         if kind is None:
@@ -111,7 +113,7 @@ class DiscrepancyPage(BillingPage):
         if path == "correct":
             return _proposed(row) is not None and request.user.has_perm(CORRECTING)
         fits = {
-            "take-on": row.owner != staff_actor(request),
+            "own": row.owner != staff_actor(request),
             "repair": row.repair == RepairKind.PULL and row.run_id is not None and row.invoice_id is not None,
         }
         return fits.get(path, True) and request.user.has_perm(PERMISSION)

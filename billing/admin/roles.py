@@ -115,7 +115,7 @@ ADDRESSES: Mapping[str, str] = {
     "billing_monthclose_sign": "billing.sign_month",
     "billing_monthclose_month": "billing.view_monthclose",
     "billing_monthclose_checks": "billing.view_monthclose",
-    "billing_discrepancy_take_on": "billing.resolve_discrepancy",
+    "billing_discrepancy_own": "billing.resolve_discrepancy",
     "billing_discrepancy_note": "billing.resolve_discrepancy",
     "billing_discrepancy_accept": "billing.resolve_discrepancy",
     "billing_discrepancy_repair": "billing.resolve_discrepancy",

@@ -21,7 +21,7 @@ from tests.billing.scenes import CLOSED_AT
 pytestmark = pytest.mark.django_db
 
 SETTLE = "resolve_discrepancy"
-ACTIONS = ("take_on", "note", "accept", "repair")
+ACTIONS = ("own", "note", "accept", "repair")
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_while_stripe_is_away_nothing_is_repaired_and_the_form_says_so(paid_ther
 
 
 def test_somebody_takes_it_on_notes_what_was_found_and_accepts_it(balance_there, ann):
-    assert "It is yours." in text(ann.post(doing(balance_there, "take_on"), follow=True))
-    assert doing(balance_there, "take_on") not in text(ann.get(page_of(balance_there)))
+    assert "It is yours." in text(ann.post(doing(balance_there, "own"), follow=True))
+    assert doing(balance_there, "own") not in text(ann.get(page_of(balance_there)))
     ann.post(doing(balance_there, "note"), {"words": "asked the bank"})
     assert "asked the bank" in text(ann.get(doing(balance_there, "note")))
     assert "asked the bank" not in text(ann.get(page_of(balance_there)))
@@ -126,7 +126,7 @@ def test_somebody_takes_it_on_notes_what_was_found_and_accepts_it(balance_there,
     assert (balance_there.owner, balance_there.status) == ("staff:clerk", DiscrepancyStatus.ACCEPTED)
     page = text(ann.get(page_of(balance_there)))
     assert not [name for name in ACTIONS if doing(balance_there, name) in page]
-    for name in ("take_on", "accept", "note"):
+    for name in ("own", "accept", "note"):
         assert ann.post(doing(balance_there, name), {"words": "again"}).status_code == 409
     assert "bank" not in str(list(AuditEntry.objects.values_list("payload", flat=True)))
 

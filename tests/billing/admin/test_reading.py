@@ -62,7 +62,7 @@ def desks(invoice):
     yield reverse("admin:billing_invoice_correct", args=[invoice.pk])
     yield from (reverse("admin:billing_invoice_ask", args=[invoice.pk, kind]) for kind in CorrectionKind)
     for model, names in (
-        ("discrepancy", ("take_on", "note", "accept", "repair")),
+        ("discrepancy", ("own", "note", "accept", "repair")),
         ("correction", ("approve", "reject")),
     ):
         yield from (reverse(f"admin:billing_{model}_{name}", args=[row[model]]) for name in names)
