@@ -63,6 +63,8 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Discrepancies", "difference", "billing_discrepancy"),
         _entry("Comparisons", "compare_arrows", "billing_reconciliationrun"),
         _entry("Invoices at Stripe", "content_copy", "billing_stripeinvoicecopy"),
+        _entry("Money at Stripe", "account_balance", "billing_stripemoneycopy"),
+        _entry("Customers at Stripe", "group_work", "billing_stripecustomercopy"),
     ),
     _group(
         "Clinics",

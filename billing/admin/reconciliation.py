@@ -2,10 +2,17 @@
 
 from django.contrib import admin
 
-from audit.columns import Column, code, label, link, text, when
+from audit.columns import Column, code, label, link, short_id, text, when, yes
 from billing.admin.columns import amount, office, stripe_id
 from billing.admin.pages import BillingPage, Exactly
-from billing.models import Discrepancy, DiscrepancyStatus, ReconciliationRun, StripeInvoiceCopy
+from billing.models import (
+    Discrepancy,
+    DiscrepancyStatus,
+    ReconciliationRun,
+    StripeCustomerCopy,
+    StripeInvoiceCopy,
+    StripeMoneyCopy,
+)
 
 DISCREPANCY_COLOURS: dict[str, str] = {
     DiscrepancyStatus.OPEN: "danger",
@@ -104,3 +111,42 @@ class StripeInvoiceCopyPage(BillingPage):
         when("finalized_at"),
         link("run_id", "billing_reconciliationrun", title="run"),
     ]
+
+
+@admin.register(StripeMoneyCopy)
+class StripeMoneyCopyPage(BillingPage):
+    """What Stripe showed of payments, refunds, disputes, credit notes and loose items."""
+
+    details = [
+        stripe_id("stripe_id", title="at Stripe"),
+        text("kind"),
+        stripe_id("stripe_invoice_id", title="of the invoice"),
+        text("status"),
+        text("amount_cents", title="cents"),
+        when("moved_at"),
+        when("seen_at"),
+    ]
+    list_filter = ["kind"]
+    ordering = ["-pk"]
+    finds = Exactly(ids=[], texts=["stripe_id", "stripe_invoice_id", "payment_intent_id"])
+    search_help_text = "Stripe id (exact)"
+
+
+@admin.register(StripeCustomerCopy)
+class StripeCustomerCopyPage(BillingPage):
+    """What Stripe showed of the customers."""
+
+    list_display = [
+        short_id("customer_index", title="customer"),
+        office(),
+        text("balance_cents", title="balance in cents"),
+        yes("deleted", colour="danger"),
+        yes("profile_is_ours", title="profile as approved"),
+        when("seen_at"),
+    ]
+    list_filter = ["deleted"]
+    list_select_related = ["office"]
+    ordering = ["pk"]
+    finds = Exactly(office="office_id", ids=["own_office_id"])
+    search_help_text = "Office (exact)"
+    details = [*list_display[1:], text("own_office_id", title="names our office")]

@@ -49,6 +49,8 @@ VIEW: Mapping[str, str] = {
     "billing.monthclose": "VBAUO",
     "billing.reconciliationrun": "BAUO",
     "billing.stripeinvoicecopy": "BAUO",
+    "billing.stripemoneycopy": "BAUO",
+    "billing.stripecustomercopy": "BAUO",
     "billing.discrepancy": "BAU",
     # The way to Stripe and back.
     "billing.outboxmessage": "BAUPO",

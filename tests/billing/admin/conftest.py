@@ -25,7 +25,9 @@ from billing.models import (
     OutboxStep,
     ParkedOffice,
     ParkingCode,
+    StripeCustomerCopy,
     StripeInvoiceCopy,
+    StripeMoneyCopy,
 )
 from billing.platform_keys import issue_platform_key
 from offices.models import Office, PriceOverride
@@ -141,6 +143,12 @@ def _money_rows(invoice: Invoice) -> None:
         customer_index="d", status="paid", currency="USD", total_cents=400, amount_paid_cents=400,
         amount_remaining_cents=0, created=CLOSED_AT, seen_at=CLOSED_AT,
     )  # fmt: skip
+    StripeMoneyCopy.objects.create(
+        stripe_id="re_1", run=rows.reconciliation_run, kind="refund", amount_cents=200, seen_at=CLOSED_AT
+    )
+    StripeCustomerCopy.objects.create(
+        customer_index="d" * 64, run=rows.reconciliation_run, office=invoice.office, balance_cents=0, seen_at=CLOSED_AT
+    )
 
 
 @pytest.fixture
