@@ -39,6 +39,8 @@ ROWS = [
     ("billing", "monthclose", "view_monthclose", "Can view month close", "VBAUO"),
     ("billing", "reconciliationrun", "view_reconciliationrun", "Can view reconciliation run", "BAUO"),
     ("billing", "stripeinvoicecopy", "view_stripeinvoicecopy", "Can view stripe invoice copy", "BAUO"),
+    ("billing", "stripemoneycopy", "view_stripemoneycopy", "Can view stripe money copy", "BAUO"),
+    ("billing", "stripecustomercopy", "view_stripecustomercopy", "Can view stripe customer copy", "BAUO"),
     ("billing", "discrepancy", "view_discrepancy", "Can view discrepancy", "BAU"),
     ("billing", "outboxmessage", "view_outboxmessage", "Can view outbox message", "BAUPO"),
     ("billing", "outboxstep", "view_outboxstep", "Can view outbox step", "UPO"),

@@ -27,6 +27,7 @@ from billing.models import (
     ParkingCode,
     StripeCustomerCopy,
     StripeInvoiceCopy,
+    StripeMoneyCopy,
 )
 from billing.platform_keys import issue_platform_key
 from offices.models import Office, PriceOverride
@@ -129,7 +130,6 @@ def _money_rows(invoice: Invoice) -> None:
         "dropped_line",
         "discrepancy",
         "month_close",
-        "money_copy",
         "replay",
     ):
         getattr(rows, name)
@@ -138,14 +138,17 @@ def _money_rows(invoice: Invoice) -> None:
         step=step, stripe_object_id=invoice.stripe_invoice_id, event_type="invoice.finalized",
         registered_at=CLOSED_AT, expected_by=CLOSED_AT + timedelta(minutes=15),
     )  # fmt: skip
-    StripeCustomerCopy.objects.create(
-        customer_index="d", run=rows.reconciliation_run, office=invoice.office, balance_cents=0, seen_at=CLOSED_AT
-    )
     StripeInvoiceCopy.objects.create(
         stripe_invoice_id=invoice.stripe_invoice_id, run=rows.reconciliation_run, own_invoice_id=invoice.pk,
         customer_index="d", status="paid", currency="USD", total_cents=400, amount_paid_cents=400,
         amount_remaining_cents=0, created=CLOSED_AT, seen_at=CLOSED_AT,
     )  # fmt: skip
+    StripeMoneyCopy.objects.create(
+        stripe_id="re_1", run=rows.reconciliation_run, kind="refund", amount_cents=200, seen_at=CLOSED_AT
+    )
+    StripeCustomerCopy.objects.create(
+        customer_index="d" * 64, run=rows.reconciliation_run, office=invoice.office, balance_cents=0, seen_at=CLOSED_AT
+    )
 
 
 @pytest.fixture
