@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from unfold.decorators import action
@@ -109,6 +110,10 @@ class InvoicePage(ExportingPage):
         """Offer it while the invoice is closed and not at its end, to who may ask."""
         ended = row.status == InvoiceStatus.CANCELED
         return row.closed_at is not None and not ended and request.user.has_perm(PERMISSION)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read the office and the cycle with the invoice."""
+        return super().get_queryset(request).select_related("office", "cycle")
 
     def get_urls(self) -> list[URLPattern]:
         """Add the form of each kind of correction."""
