@@ -147,9 +147,21 @@ class ReadOnlyPage(_ModelAdmin):
         """Let no detail be a form field."""
         return self.details
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Read the row once in a request: the page asks for it, and so do its actions."""
+        read: dict[Any, Any] = request.__dict__.setdefault("rows_read", {})
+        asked = (self.model, str(object_id), from_field)
+        if asked not in read:
+            read[asked] = super().get_object(request, object_id, from_field)
+        return read[asked]
+
     def offers(self, request: HttpRequest, row: Any) -> bool:  # noqa: ARG002
         """Tell whether the page of this row offers its actions; each of them asks again for itself."""
         return True
+
+    def offers_action(self, request: HttpRequest, row: Any, path: str) -> bool:  # noqa: ARG002
+        """Tell the same of the action at this path alone, where a page has several."""
+        return self.offers(request, row)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Leave out what makes no sense for the row or the person."""
@@ -157,7 +169,7 @@ class ReadOnlyPage(_ModelAdmin):
         if not actions:
             return actions
         row = self.get_object(request, str(object_id))
-        return actions if row is not None and self.offers(request, row) else []
+        return [each for each in actions if self.offers_action(request, row, each.path)] if row is not None else []
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Say that the row is gone; Django's own message repeats what was typed, and a cookie keeps it."""

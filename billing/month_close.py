@@ -45,6 +45,10 @@ class MonthNotReady(Exception):
         self.blocking = blocking
 
 
+class MonthChanged(Exception):
+    """What would be signed is not what the person saw: look again."""
+
+
 class SecondPersonNeeded(Exception):
     """Who signed first cannot sign a second time."""
 
@@ -112,11 +116,12 @@ def _is_reconciled(key: str) -> bool:
 
 
 @transaction.atomic
-def sign_month(*, key: str, actor: str, now: datetime) -> MonthClose:
+def sign_month(*, key: str, actor: str, now: datetime, seen: str | None = None) -> MonthClose:
     """Sign the month; the second person's signature locks it. Return the close.
 
     What was billed is written down with the first signature; if it changed before the second, the month is signed
-    anew. Raises MonthAlreadyLocked, MonthNotReady, SecondPersonNeeded.
+    anew. `seen` is what the person was shown (`what_is_signed`). Raises MonthAlreadyLocked, MonthNotReady,
+    MonthChanged, SecondPersonNeeded.
     """
     close = MonthClose.objects.select_for_update().filter(key=key).first()
     if close is not None and close.locked_at is not None:
@@ -124,7 +129,9 @@ def sign_month(*, key: str, actor: str, now: datetime) -> MonthClose:
     blocking = [check for check in checks(key, now=now) if check.blocks]
     if blocking:
         raise MonthNotReady(blocking)
-    signed = _what_is_signed(key)
+    signed = what_is_signed(key)
+    if seen is not None and seen != signed:
+        raise MonthChanged("what was billed changed since it was looked at")
     if close is None or close.signed != signed:
         return _sign_first(key, signed, actor, now)
     if close.first_signed_by == actor:
@@ -142,7 +149,7 @@ def _sign_first(key: str, signed: str, actor: str, now: datetime) -> MonthClose:
     return close
 
 
-def _what_is_signed(key: str) -> str:
+def what_is_signed(key: str) -> str:
     """Return the number of invoices and their totals by currency, as canonical text."""
     billed = _of_month(key).exclude(status=InvoiceStatus.CANCELED)
     totals: Counter[str] = Counter()

@@ -56,15 +56,27 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Cycles", "calendar_month", "billing_billingcycle"),
         _entry("Runs", "play_circle", "billing_billingrun"),
         _entry("Parked offices", "pause_circle", "billing_parkedoffice"),
+        {
+            "title": "Close a month",
+            "icon": "lock_open",
+            "link": reverse_lazy("admin:billing_monthclose_month"),
+            "permission": _may_view("billing_monthclose"),
+        },
         _entry("Month closes", "lock_clock", "billing_monthclose"),
     ),
     _group(
         "Reconciliation",
         _entry("Discrepancies", "difference", "billing_discrepancy"),
+        {
+            "title": "Balance of the month",
+            "icon": "balance",
+            "link": reverse_lazy("admin:billing_discrepancy_balance"),
+            "permission": _may_view("billing_discrepancy"),
+        },
         _entry("Comparisons", "compare_arrows", "billing_reconciliationrun"),
         _entry("Invoices at Stripe", "content_copy", "billing_stripeinvoicecopy"),
         _entry("Money at Stripe", "account_balance", "billing_stripemoneycopy"),
-        _entry("Customers at Stripe", "group_work", "billing_stripecustomercopy"),
+        _entry("Customers at Stripe", "groups", "billing_stripecustomercopy"),
     ),
     _group(
         "Clinics",
@@ -140,6 +152,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "billing_project.console.environment",
-    "DASHBOARD_CALLBACK": "billing.admin.attention.dashboard",
+    "DASHBOARD_CALLBACK": "billing.admin.overview.dashboard",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": NAVIGATION},
 }

@@ -18,6 +18,7 @@ from billing.admin import (
     reconciliation,
     runs,
     staff,
+    stripe_copies,
     terms,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "reconciliation",
     "runs",
     "staff",
+    "stripe_copies",
     "terms",
 ]

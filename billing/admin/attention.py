@@ -4,16 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import CharField, Count, QuerySet, Value
 from django.http import HttpRequest
 from django.utils import timezone
 
-from audit.read_only import list_of, may_view, related
-from billing.admin.runs import RUN_COLUMNS
-from billing.event_health import event_health
+from audit.read_only import list_of, may_view
+from billing.admin.correction_decisions import Approve
+from billing.admin.correction_filters import waiting_for
+from billing.event_health import RECENT
 from billing.models import (
-    BillingRun,
+    Correction,
+    Discrepancy,
+    DiscrepancyStatus,
     EventStatus,
     EventTrouble,
+    ExpectedEvent,
     Incident,
     Invoice,
     InvoiceStatus,
@@ -22,14 +27,23 @@ from billing.models import (
     ParkedOffice,
     StripeEvent,
 )
+from billing.silence import overdue_at
 from offices.models import Office
 
-LATEST_RUNS = 8
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A kind of trouble: its rows, and the filters by which the list of the same model shows just these."""
+
+    title: str
+    hint: str
+    rows: QuerySet[Any]
+    filters: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """A kind of trouble: how many there are, and where they are listed."""
+    """The same, counted: how many there are, and where they are listed."""
 
     title: str
     hint: str
@@ -37,53 +51,90 @@ class Attention:
     address: str
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Fill the first page: the counts, and the latest runs."""
-    latest = []
-    if may_view(request, BillingRun):
-        runs = BillingRun.objects.order_by("-started_at")[:LATEST_RUNS]
-        latest = [related("Latest runs", RUN_COLUMNS, list(runs), more=list_of("billing_billingrun"))]
-    return context | {"title": "Overview", "attention": list(_attention(request)), "related_tables": latest}
+def attention(request: HttpRequest) -> list[Attention]:
+    """Count each kind of trouble that the user may look behind, all in one query."""
+    troubles = [each for each in _troubles(request) if may_view(request, each.rows.model)]
+    counts = _counts(troubles)
+    return [
+        Attention(each.title, each.hint, counts.get(each.title, 0), _address(each.rows.model, each.filters))
+        for each in troubles
+    ]
 
 
-def _attention(request: HttpRequest) -> Iterator[Attention]:
-    """Yield each count that the user may look behind."""
-    if may_view(request, Invoice):
-        failed = Invoice.objects.filter(status=InvoiceStatus.FAILED).count()
-        address = list_of("billing_invoice", status__exact=InvoiceStatus.FAILED.value)
-        yield Attention("Failed invoices", "Stripe could not collect", failed, address)
-    if may_view(request, Office):
-        late = Office.objects.filter(past_due_since__isnull=False).count()
-        address = list_of("offices_office", past_due_since__isempty=0)
-        yield Attention("Offices past due", "An invoice is unpaid past its day", late, address)
-    if may_view(request, ParkedOffice):
-        parked = ParkedOffice.objects.filter(unparked_at__isnull=True).count()
-        address = list_of("billing_parkedoffice", unparked_at__isempty=1)
-        yield Attention("Parked offices", "Stopped until somebody looks", parked, address)
-    if may_view(request, Incident):
-        blocked = Incident.objects.filter(disposed_at__isnull=True).count()
-        address = list_of("billing_incident", disposed_at__isempty=1)
-        yield Attention("Blocked attempts", "The guard stopped a request: look at each", blocked, address)
-    yield from _stuck(request)
+def _counts(troubles: list[Trouble]) -> dict[str, int]:
+    named = [
+        each.rows.order_by()
+        .annotate(trouble=Value(each.title, output_field=CharField()))
+        .values_list("trouble")
+        .annotate(number=Count("pk"))
+        for each in troubles
+    ]
+    if not named:
+        return {}
+    return dict(named[0].union(*named[1:], all=True)) if len(named) > 1 else dict(named[0])
 
 
-def _stuck(request: HttpRequest) -> Iterator[Attention]:
-    """Yield what is stuck on the way to Stripe or from it."""
-    if may_view(request, OutboxMessage):
-        stuck = (MessageStatus.DEAD, MessageStatus.PARKED)
-        messages = OutboxMessage.objects.filter(status__in=stuck).count()
-        address = list_of("billing_outboxmessage", status__in=",".join(stuck))
-        yield Attention("Messages that wait", "Dead or parked on their way to Stripe", messages, address)
-    if may_view(request, StripeEvent):
-        unread = (EventStatus.QUARANTINED, EventStatus.DEAD)
-        events = StripeEvent.objects.filter(status__in=unread).count()
-        address = list_of("billing_stripeevent", status__in=",".join(unread))
-        yield Attention("Events not understood", "About an object we do not know", events, address)
-        health = event_health(now=timezone.now())
-        address = list_of(
-            "billing_stripeevent", error_code__in=f"{EventTrouble.OTHER_MODE},{EventTrouble.OTHER_VERSION}"
+def _address(model: Any, filters: dict[str, str]) -> str:
+    return list_of(f"{model._meta.app_label}_{model._meta.model_name}", **filters)
+
+
+def _troubles(request: HttpRequest) -> Iterator[Trouble]:
+    """Yield what people have to decide about or to look into."""
+    if request.user.has_perm(Approve.permission):
+        yield Trouble(
+            "Corrections for you to decide",
+            "Asked for by somebody else",
+            waiting_for(request, Correction.objects.all()),
+            {"waiting": "me"},
         )
-        odd = health.other_mode + health.other_version
-        yield Attention("Events of another version or mode", "The endpoint at Stripe is set up wrong", odd, address)
-        address = list_of("billing_expectedevent", heard_at__isempty=1, pulled_at__isempty=1)
-        yield Attention("Silence of Stripe", "News that a request should have brought by now", health.silent, address)
+    failed = InvoiceStatus.FAILED
+    yield Trouble(
+        "Failed invoices",
+        "Stripe could not collect",
+        Invoice.objects.filter(status=failed),
+        {"status__exact": failed.value},
+    )
+    late = Office.objects.filter(past_due_since__isnull=False)
+    yield Trouble("Offices past due", "An invoice is unpaid past its day", late, {"past_due_since__isempty": "0"})
+    parked = ParkedOffice.objects.filter(unparked_at__isnull=True)
+    yield Trouble("Parked offices", "Stopped until somebody looks", parked, {"unparked_at__isempty": "1"})
+    differing = Discrepancy.objects.filter(status=DiscrepancyStatus.OPEN)
+    open_ = {"status__exact": DiscrepancyStatus.OPEN.value}
+    yield Trouble("Open differences", "Our books and Stripe's do not agree", differing, open_)
+    blocked = Incident.objects.filter(disposed_at__isnull=True)
+    yield Trouble(
+        "Blocked attempts", "The guard stopped a request: look at each", blocked, {"disposed_at__isempty": "1"}
+    )
+    yield from _stuck()
+
+
+def _stuck() -> Iterator[Trouble]:
+    """Yield what is stuck on the way to Stripe or from it."""
+    stuck = (MessageStatus.DEAD, MessageStatus.PARKED)
+    yield Trouble(
+        "Messages that wait",
+        "Dead or parked on their way to Stripe",
+        OutboxMessage.objects.filter(status__in=stuck),
+        {"status__in": ",".join(stuck)},
+    )
+    unread = (EventStatus.QUARANTINED, EventStatus.DEAD)
+    yield Trouble(
+        "Events not understood",
+        "About an object we do not know",
+        StripeEvent.objects.filter(status__in=unread),
+        {"status__in": ",".join(unread)},
+    )
+    now, odd = timezone.now(), (EventTrouble.OTHER_MODE, EventTrouble.OTHER_VERSION)
+    yield Trouble(
+        "Events of another version or mode",
+        "The endpoint at Stripe is set up wrong",
+        StripeEvent.objects.filter(error_code__in=odd, received_at__gt=now - RECENT),
+        {"error_code__in": ",".join(odd)},
+    )
+    silent: QuerySet[ExpectedEvent] = overdue_at(now)
+    yield Trouble(
+        "Silence of Stripe",
+        "News that a request should have brought by now",
+        silent,
+        {"heard_at__isempty": "1", "pulled_at__isempty": "1"},
+    )

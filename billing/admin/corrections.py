@@ -1,15 +1,29 @@
 """Corrections of sent invoices: who asked, who decided, and what came of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from unfold.decorators import action
 
 from audit.columns import Column, label, link, text, when
+from audit.read_only import RelatedTable, may_view
+from audit.staff_forms import refusal_page, staff_actor
+from billing import money
 from billing.admin.columns import amount
-from billing.admin.pages import BillingPage, Exactly
-from billing.models import Correction, CorrectionStatus, DroppedLine
+from billing.admin.correction_asking import PERMISSION
+from billing.admin.correction_decisions import Approve, Reject, Withdraw, lines_left_out
+from billing.admin.correction_filters import WaitingFilter
+from billing.admin.pages import BillingPage, CorrectionCycleFilter, Exactly
+from billing.correction_rules import offered_credit_cents
+from billing.models import Correction, CorrectionKind, CorrectionStatus, DroppedLine, LineItem
 
 CORRECTION_COLOURS: dict[str, str] = {
     CorrectionStatus.REQUESTED: "info",
@@ -37,7 +51,7 @@ class CorrectionPage(BillingPage):
     """What was asked for, and what became of it."""
 
     list_display = [CORRECTION_COLUMNS[1], link("invoice_id", "billing_invoice"), *CORRECTION_COLUMNS[2:]]
-    list_filter = ["status", "kind", "reason"]
+    list_filter = [WaitingFilter, "status", "kind", "reason", CorrectionCycleFilter]
     ordering = ["-requested_at", "-pk"]
     finds = Exactly(ids=["pk", "invoice_id"])
     search_help_text = "Correction or invoice id (exact)"
@@ -49,6 +63,49 @@ class CorrectionPage(BillingPage):
         when("decided_at"),
         text("outcome"),
     ]
+    actions_detail = ["approve", "reject", "withdraw", "credit"]
+
+    @action(description="Approve", icon="check", url_path="approve")
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show once more what is asked for."""
+        return Approve.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Reject", icon="close", url_path="reject")
+    def reject(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show once more what is asked for."""
+        return Reject.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Withdraw", icon="undo", url_path="withdraw")
+    def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show once more what was asked for."""
+        return Withdraw.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Credit instead", icon="note_stack", url_path="credit")
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the credit of an invoice that was paid before it could be canceled."""
+        if not request.user.has_perm(PERMISSION):
+            return refusal_page(request, self, PERMISSION)
+        correction = self.get_object(request, object_id)
+        if correction is None or not (cents := offered_credit_cents(correction)):
+            raise Http404
+        address = reverse("admin:billing_invoice_ask", args=[correction.invoice_id, CorrectionKind.CREDIT.value])
+        return redirect(f"{address}?{urlencode({'amount': money.to_text(cents)})}")
+
+    def offers_action(self, request: HttpRequest, row: Correction, path: str) -> bool:
+        """Offer a decision to a second person, the withdrawal to the first, and a credit when it came too late."""
+        if path == "credit":
+            return request.user.has_perm(PERMISSION) and offered_credit_cents(row) > 0
+        if row.status != CorrectionStatus.REQUESTED or row.expires_at <= timezone.now():
+            return False
+        own = row.requested_by == staff_actor(request)
+        if path == "withdraw":
+            return own and request.user.has_perm(Withdraw.permission)
+        return not own and request.user.has_perm(Approve.permission)
+
+    def related_tables(self, request: HttpRequest, obj: Correction) -> Iterable[RelatedTable]:
+        """Show what a replacement leaves out."""
+        if obj.kind == CorrectionKind.REPLACE and may_view(request, LineItem):
+            yield lines_left_out(obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Leave the note of the invoice sealed too."""

@@ -1,7 +1,6 @@
 """The evidence report of a month in the console: to read, and to take along for an auditor."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,12 +14,12 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from audit.read_only import ReadOnlyPage, RelatedTable
 from audit.staff_forms import refusal_page, staff_actor
+from billing.admin.months import latest_months
 from billing.minimization.evidence_files import EvidenceFile, take_evidence
 from billing.minimization.evidence_markdown import ATTENTION
 from billing.minimization.evidence_report import EvidenceReport, evidence_report
 
 PERMISSION = "billing.take_evidence"
-MONTHS_TO_CHOOSE = 24
 _CONTENT_TYPES = {EvidenceFile.MARKDOWN: "text/markdown; charset=utf-8", EvidenceFile.JSON: "application/json"}
 
 
@@ -34,7 +33,7 @@ def _evidence(request: HttpRequest, *, page: ReadOnlyPage) -> HttpResponse:
     if not request.user.has_perm(PERMISSION):
         return refusal_page(request, page, PERMISSION)
     now = timezone.now()
-    months = _months(now)
+    months = latest_months(now)
     # The month that ended last is what is handed out; the present one is still being written.
     form = _MonthForm(months, {"month": months[1], "kind": EvidenceFile.MARKDOWN} | _asked(request))
     if not form.is_valid():
@@ -63,12 +62,6 @@ class _MonthForm(forms.Form):
 def _asked(request: HttpRequest) -> dict[str, Any]:
     given = request.POST if request.method == "POST" else request.GET
     return {name: given[name] for name in ("month", "kind") if name in given}
-
-
-def _months(now: datetime) -> list[str]:
-    """Return the months to choose from, the present one first."""
-    last = now.year * 12 + now.month - 1
-    return [f"{number // 12}-{number % 12 + 1:02d}" for number in range(last, last - MONTHS_TO_CHOOSE, -1)]
 
 
 def _render(

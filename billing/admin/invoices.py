@@ -1,22 +1,27 @@
 """Invoices: the list, and a page that tells what was billed, sent, paid and recorded."""
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import Sum
-from django.http import HttpRequest
+from django.db.models import QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from unfold.decorators import action
 
 from audit.admin import audit_trail
 from audit.columns import day, label, link, short_id, text, unbroken, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
+from billing.admin.correction_asking import PERMISSION, ask_correction, choose_correction
 from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.events import EVENT_COLUMNS
 from billing.admin.exports import ExportingPage
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.money_back import money_back_of
 from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS, REQUEST_TEXTS
-from billing.admin.pages import CycleFilter, Exactly
+from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.admin.reconciliation import DISCREPANCY_COLUMNS
 from billing.exports.sheets import InvoiceSheet
@@ -25,6 +30,7 @@ from billing.models import (
     Correction,
     Discrepancy,
     Invoice,
+    InvoiceStatus,
     ItemType,
     LineItem,
     OutboundRequest,
@@ -66,7 +72,7 @@ class InvoicePage(ExportingPage):
         day("created_at", order="created_at"),
         day("due_at"),
     ]
-    list_filter = ["status", "invoice_type", CycleFilter, "origin", "collection_method", "charge_reason"]
+    list_filter = ["status", "invoice_type", CycleFilter, AgeFilter, "origin", "collection_method", "charge_reason"]
     list_select_related = ["office", "cycle"]
     ordering = ["-created_at", "-id"]
     finds = Exactly(office="office_id", texts=["stripe_invoice_id"])
@@ -93,6 +99,26 @@ class InvoicePage(ExportingPage):
         when("canceled_at"),
         text("attempt_count", title="payment attempts"),
     ]
+    actions_detail = ["correct"]
+
+    @action(description="Correct", icon="rule", url_path="correct")
+    def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show which corrections are possible."""
+        return choose_correction(request, page=self, object_id=object_id)
+
+    def offers(self, request: HttpRequest, row: Invoice) -> bool:
+        """Offer it while the invoice is closed and not at its end, to who may ask."""
+        ended = row.status == InvoiceStatus.CANCELED
+        return row.closed_at is not None and not ended and request.user.has_perm(PERMISSION)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read the office and the cycle with the invoice."""
+        return super().get_queryset(request).select_related("office", "cycle")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the form of each kind of correction."""
+        view = self.admin_site.admin_view(partial(ask_correction, page=self))
+        return [path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"), *super().get_urls()]
 
     def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
         """Show lines, payments, what was sent to Stripe, what came back, and the trail of the office."""

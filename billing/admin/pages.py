@@ -8,10 +8,12 @@ from uuid import UUID
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.read_only import ReadOnlyPage
+from billing.admin.months import months_of_books
 from billing.customers import customer_digests, office_of_customer
-from billing.models import BillingCycle
+from billing.money_overview import Age, of_age
 from offices.encryption import EncryptedTextField
 from offices.models import Office
 
@@ -84,13 +86,7 @@ class CycleFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         """Return the latest months, newest first."""
-        newest = BillingCycle.objects.filter(closed_at=None).order_by("-end_at").values_list("key", flat=True).first()
-        newest = newest or BillingCycle.objects.order_by("-pk").values_list("key", flat=True).first()
-        if newest is None:
-            return []
-        last = int(newest[:4]) * 12 + int(newest[5:]) - 1
-        months = [divmod(last - back, 12) for back in range(MONTHS_TO_CHOOSE)]
-        return [(key, key) for key in (f"{year}-{month + 1:02d}" for year, month in months)]
+        return [(key, key) for key in months_of_books(timezone.now())[:MONTHS_TO_CHOOSE]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         """Keep the rows of the month."""
@@ -107,3 +103,25 @@ class LineCycleFilter(CycleFilter):
     """The same for lines: the month that is charged for."""
 
     column = "cycle_key"
+
+
+class CorrectionCycleFilter(CycleFilter):
+    """The same for corrections: the month of the invoice."""
+
+    column = "invoice__cycle__key"
+
+
+class AgeFilter(SimpleListFilter):
+    """Choose unpaid invoices by the days since they were due, as the first page adds them up."""
+
+    title = "unpaid, days since due"
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the ages."""
+        return [(each.value, each.value) for each in Age]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Keep the invoices of the age."""
+        asked = self.value()
+        return of_age(queryset, Age(asked), timezone.now()) if asked in list(Age) else queryset

@@ -1,18 +1,35 @@
-"""Reconciliation: its runs, what Stripe showed, and what differs."""
+"""Reconciliation: its runs, and what differs."""
+
+from collections.abc import Iterable
 
 from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
+from django.utils.http import urlencode
+from unfold.decorators import action
 
-from audit.columns import Column, code, label, link, short_id, text, when, yes
-from billing.admin.columns import amount, office, stripe_id
-from billing.admin.pages import BillingPage, Exactly
+from audit.columns import Column, label, link, text, when
+from audit.read_only import RelatedTable
+from audit.staff_forms import refusal_page, staff_actor
+from billing import money
+from billing.admin.balance_sheet import balance_urls
+from billing.admin.columns import computed, office
+from billing.admin.correction_asking import PERMISSION as CORRECTING
+from billing.admin.discrepancy_filters import FoundFilter, OwnerFilter, StakeFilter
+from billing.admin.discrepancy_forms import PERMISSION, Accept, Repair, TakeOn, WriteNote, side_by_side
+from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
+from billing.correction_offers import correction_offers
 from billing.models import (
+    CorrectionKind,
     Discrepancy,
+    DiscrepancyKind,
     DiscrepancyStatus,
     ReconciliationRun,
-    StripeCustomerCopy,
-    StripeInvoiceCopy,
-    StripeMoneyCopy,
+    RepairKind,
 )
+from billing.reconciliation.repair import CORRECTION_OF
 
 DISCREPANCY_COLOURS: dict[str, str] = {
     DiscrepancyStatus.OPEN: "danger",
@@ -37,7 +54,7 @@ class DiscrepancyPage(BillingPage):
     """Differences between our books and Stripe's."""
 
     list_display = [DISCREPANCY_COLUMNS[1], office(), *DISCREPANCY_COLUMNS[2:]]
-    list_filter = ["status", "kind", "repair"]
+    list_filter = ["status", "kind", OwnerFilter, FoundFilter, StakeFilter, "repair", LineCycleFilter]
     list_select_related = ["office"]
     ordering = ["-found_at", "-pk"]
     finds = Exactly(office="office_id", ids=["pk", "invoice_id"])
@@ -47,13 +64,74 @@ class DiscrepancyPage(BillingPage):
         *list_display,
         link("invoice_id", "billing_invoice"),
         text("subject"),
-        text("amount_cents", title="cents at stake"),
-        code("ours", title="our side"),
-        code("theirs", title="Stripe's side"),
+        computed("at stake", lambda found: money.to_text(found.amount_cents)),
         link("run_id", "billing_reconciliationrun", title="run"),
         when("ended_at"),
         text("ended_by"),
     ]
+    actions_detail = ["own", "note", "accept", "repair", "correct"]
+
+    @action(description="Take it on", icon="person", url_path="own")
+    def own(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Make it one's own."""
+        return TakeOn.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Note", icon="edit_note", url_path="note")
+    def note(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for the words."""
+        return WriteNote.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Accept", icon="done", url_path="accept")
+    def accept(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for the reason."""
+        return Accept.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Repair", icon="build", url_path="repair")
+    def repair(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show what a repair would do."""
+        return Repair.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Correct the invoice", icon="rule", url_path="correct")
+    def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the correction that is proposed, or where that is not possible to those that are."""
+        if not request.user.has_perm(CORRECTING):
+            return refusal_page(request, self, CORRECTING)
+        found = self.get_object(request, object_id)
+        kind = _proposed(found) if found else None
+        if kind is None:
+            raise Http404
+        if not correction_offers(found.invoice).allows(kind):
+            return redirect("admin:billing_invoice_correct", found.invoice_id)
+        asking = reverse("admin:billing_invoice_ask", args=[found.invoice_id, kind.value])
+        cents = {"amount": money.to_text(abs(found.amount_cents))} if kind == CorrectionKind.CREDIT else {}
+        return redirect(f"{asking}?{urlencode(cents)}" if cents else asking)
+
+    def offers_action(self, request: HttpRequest, row: Discrepancy, path: str) -> bool:
+        """Offer what fits an open one, to who may."""
+        if row.status != DiscrepancyStatus.OPEN:
+            return False
+        if path == "correct":
+            return _proposed(row) is not None and request.user.has_perm(CORRECTING)
+        fits = {
+            "own": row.owner != staff_actor(request),
+            "repair": row.repair == RepairKind.PULL and row.run_id is not None and row.invoice_id is not None,
+        }
+        return fits.get(path, True) and request.user.has_perm(PERMISSION)
+
+    def related_tables(self, request: HttpRequest, obj: Discrepancy) -> Iterable[RelatedTable]:  # noqa: ARG002
+        """Show what either side says."""
+        yield side_by_side(obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the balance of a month."""
+        return [*balance_urls(self), *super().get_urls()]
+
+
+def _proposed(found: Discrepancy) -> CorrectionKind | None:
+    """Return the correction that is proposed; of a duplicate at Stripe it is not our invoice that is wrong."""
+    if found.invoice_id is None or found.kind == DiscrepancyKind.DUPLICATE_AT_STRIPE:
+        return None
+    return CORRECTION_OF.get(RepairKind(found.repair))
 
 
 @admin.register(ReconciliationRun)
@@ -77,76 +155,3 @@ class ReconciliationRunPage(BillingPage):
     finds = Exactly(office="office_id")
     search_help_text = "Office or run id (exact)"
     details = [text("id", title="run"), *list_display, when("window_from"), when("window_until"), text("cursor")]
-
-
-@admin.register(StripeInvoiceCopy)
-class StripeInvoiceCopyPage(BillingPage):
-    """What Stripe showed of each invoice when it was last listed."""
-
-    list_display = [
-        stripe_id("stripe_invoice_id", title="at Stripe"),
-        link("own_invoice_id", "billing_invoice", title="names our invoice"),
-        text("own_cycle_key", title="cycle"),
-        text("status"),
-        amount("total_cents", title="total"),
-        amount("amount_paid_cents", title="paid"),
-        when("seen_at"),
-    ]
-    list_filter = ["status"]
-    ordering = ["-created", "-pk"]
-    finds = Exactly(ids=["own_invoice_id"], texts=["stripe_invoice_id"])
-    search_help_text = "Invoice id or in_… (exact)"
-    details = [
-        text("stripe_invoice_id", title="invoice at Stripe"),
-        text("own_invoice_id", title="names our invoice"),
-        *list_display[2:],
-        amount("amount_remaining_cents", title="remaining"),
-        amount("overpaid_cents", title="overpaid"),
-        amount("credited_cents", title="credited"),
-        text("attempt_count", title="payment attempts"),
-        text("unreadable_field"),
-        text("foreign_fields", title="fields with other people's words"),
-        text("line_count", title="lines"),
-        when("created"),
-        when("finalized_at"),
-        link("run_id", "billing_reconciliationrun", title="run"),
-    ]
-
-
-@admin.register(StripeMoneyCopy)
-class StripeMoneyCopyPage(BillingPage):
-    """What Stripe showed of payments, refunds, disputes, credit notes and loose items."""
-
-    details = [
-        stripe_id("stripe_id", title="at Stripe"),
-        text("kind"),
-        stripe_id("stripe_invoice_id", title="of the invoice"),
-        text("status"),
-        text("amount_cents", title="cents"),
-        when("moved_at"),
-        when("seen_at"),
-    ]
-    list_filter = ["kind"]
-    ordering = ["-pk"]
-    finds = Exactly(ids=[], texts=["stripe_id", "stripe_invoice_id", "payment_intent_id"])
-    search_help_text = "Stripe id (exact)"
-
-
-@admin.register(StripeCustomerCopy)
-class StripeCustomerCopyPage(BillingPage):
-    """What Stripe showed of the customers."""
-
-    list_display = [
-        short_id("customer_index", title="customer"),
-        office(),
-        text("balance_cents", title="balance in cents"),
-        yes("deleted", colour="danger"),
-        yes("profile_is_ours", title="profile as approved"),
-        when("seen_at"),
-    ]
-    list_filter = ["deleted"]
-    list_select_related = ["office"]
-    ordering = ["pk"]
-    finds = Exactly(office="office_id", ids=["own_office_id"])
-    search_help_text = "Office (exact)"
-    details = [*list_display[1:], text("own_office_id", title="names our office")]

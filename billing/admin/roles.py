@@ -106,6 +106,21 @@ ACTIONS: Mapping[str, str] = {
 
 # --- Addresses beyond list and row, and the permission that opens each ---
 ADDRESSES: Mapping[str, str] = {
+    "billing_invoice_correct": "billing.request_correction",
+    "billing_invoice_ask": "billing.request_correction",
+    "billing_correction_approve": "billing.approve_correction",
+    "billing_correction_reject": "billing.approve_correction",
+    "billing_correction_withdraw": "billing.request_correction",
+    "billing_correction_credit": "billing.request_correction",
+    "billing_monthclose_sign": "billing.sign_month",
+    "billing_monthclose_month": "billing.view_monthclose",
+    "billing_monthclose_checks": "billing.view_monthclose",
+    "billing_discrepancy_own": "billing.resolve_discrepancy",
+    "billing_discrepancy_note": "billing.resolve_discrepancy",
+    "billing_discrepancy_accept": "billing.resolve_discrepancy",
+    "billing_discrepancy_repair": "billing.resolve_discrepancy",
+    "billing_discrepancy_correct": "billing.request_correction",
+    "billing_discrepancy_balance": "billing.view_discrepancy",
     "billing_parkedoffice_unpark": "billing.unpark_office",
     "offices_office_unpark": "billing.unpark_office",
     "billing_incident_dispose": "billing.dispose_incident",

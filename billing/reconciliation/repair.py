@@ -12,12 +12,14 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing.discrepancies import end_discrepancies
 from billing.incidents import record_incident
 from billing.invoice_pull import pull_invoice
 from billing.models import (
     CorrectionKind,
+    Discrepancy,
     DiscrepancyKind,
     DiscrepancyStatus,
     EventStatus,
@@ -58,6 +60,39 @@ class Repaired:
     ended: int = 0
     left: Counter[str] = field(default_factory=Counter)
     stripe_away: bool = False
+
+
+class NotToPull(Exception):
+    """It is no longer open, no run has seen it yet, or people have to decide about it."""
+
+
+class NotRepaired(Exception):
+    """Stripe was asked, and nothing was taken from it; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"nothing was changed: {code.replace('_', ' ')}")
+        self.code = code
+
+
+def pulled_with(discrepancy: Discrepancy) -> QuerySet[Discrepancy]:
+    """Return the open discrepancies that one pull of this one's invoice would mend: the dry run. Empty: none would."""
+    if discrepancy.run is None or discrepancy.invoice_id is None or discrepancy.repair != RepairKind.PULL:
+        return Discrepancy.objects.none()
+    return to_pull(discrepancy.run).filter(invoice=discrepancy.invoice_id)
+
+
+def pull_one(*, discrepancy_id: UUID, actor: str, clock: Clock) -> Repaired:
+    """Fetch the invoice of one discrepancy and take what Stripe has decided. Raises NotToPull, NotRepaired."""
+    found = Discrepancy.objects.select_related("run").defer("note").filter(pk=discrepancy_id).first()
+    if found is None or found.run is None or found.invoice_id is None or not pulled_with(found).exists():
+        raise NotToPull("there is nothing that one look at Stripe would mend")
+    done = Repaired()
+    _pull(found.run, found.invoice_id, done, actor=actor, clock=clock)
+    if done.stripe_away:
+        raise NotRepaired("stripe_is_away")
+    if not done.pulled:
+        raise NotRepaired(next(iter(done.left), "stripe_does_not_list_it"))
+    return done
 
 
 def needs_two_people(repair: RepairKind) -> bool:

@@ -1,11 +1,18 @@
 """Lists decrypt nothing, ask few questions whatever their length, and find by whole values."""
 
+from datetime import timedelta
+
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from audit import read_only
+from billing.billing_run import run_due
 from billing.models import (
     BillingCycle,
+    Correction,
+    CorrectionKind,
+    Discrepancy,
     HostedInvoicePage,
     Invoice,
     LineItem,
@@ -18,8 +25,11 @@ from billing.models import (
 from offices.models import Office, OfficeStripeAccount
 from patients.models import Patient
 from tests.billing.admin.conftest import PAGES, detail_address, list_address
+from tests.billing.scenes import CLOSED_AT
+from tests.builders import ACTOR
 
 MOST_QUERIES = 15  # issue: each page at most 15
+MOVEMENTS = 20  # questions of the balance of both sides: a report of all time, no page of the daily work
 
 
 def test_no_list_decrypts_anything(books, boss, decrypted):
@@ -42,6 +52,39 @@ def test_pages_ask_few_questions_however_many_rows_there_are(more_books, boss):
         with CaptureQueriesContext(connection) as asked:
             assert boss.get(address).status_code == 200
         assert len(asked) <= MOST_QUERIES, (address, [q["sql"][:150] for q in asked])
+
+
+def desks(invoice):
+    """Return the pages on which people decide."""
+    row = {"discrepancy": Discrepancy.objects.get().pk, "correction": Correction.objects.get().pk}
+    yield reverse("admin:billing_monthclose_month") + "?month=2026-02"
+    yield reverse("admin:billing_monthclose_sign", args=["2026-02"])
+    yield reverse("admin:billing_invoice_correct", args=[invoice.pk])
+    yield from (reverse("admin:billing_invoice_ask", args=[invoice.pk, kind]) for kind in CorrectionKind)
+    for model, names in (
+        ("discrepancy", ("own", "note", "accept", "repair")),
+        ("correction", ("approve", "reject")),
+    ):
+        yield from (reverse(f"admin:billing_{model}_{name}", args=[row[model]]) for name in names)
+
+
+def test_pages_on_which_people_decide_ask_few_questions_too(more_books, boss):
+    for address in desks(more_books):
+        with CaptureQueriesContext(connection) as asked:
+            assert boss.get(address).status_code == 200
+        assert len(asked) <= MOST_QUERIES, (address, [q["sql"][:150] for q in asked])
+
+
+def test_the_balance_adds_up_each_kind_of_movement_with_one_question_however_many_months(more_books, boss):
+    address = reverse("admin:billing_discrepancy_balance")
+    with CaptureQueriesContext(connection) as asked:
+        months = boss.get(address).context["months"]
+    assert len(asked) <= MOVEMENTS + 4  # and the session, the user, the last run and the last whole one
+    later = CLOSED_AT + timedelta(days=62)
+    run_due(as_of=later, actor=ACTOR, now=later)
+    with CaptureQueriesContext(connection) as again:
+        assert len(boss.get(address).context["months"]) > len(months)
+    assert len(again) == len(asked)
 
 
 def test_a_long_list_is_counted_no_further_than_anybody_turns_pages(more_books, boss, monkeypatch):

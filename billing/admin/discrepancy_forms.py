@@ -1,0 +1,159 @@
+"""What people do about a difference to Stripe: take it on, write a note, leave it for a reason, or let it be mended."""
+
+import json
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from audit.columns import coloured
+from audit.read_only import RelatedTable
+from audit.staff_forms import StaffForm, staff_actor
+from billing import money
+from billing.models import Discrepancy
+from billing.reconciliation.repair import NotRepaired, NotToPull, pull_one, pulled_with
+from billing.reconciliation.staff import (
+    DiscrepancyEnded,
+    NoteLooksLikePatientData,
+    ReasonMissing,
+    accept,
+    assign,
+    write_note,
+)
+from offices.locking import OfficeBusy
+
+PERMISSION = "billing.resolve_discrepancy"
+LONGEST = 500
+
+
+def side_by_side(found: Discrepancy) -> RelatedTable:
+    """Return what either side says, with a mark on each line in which they differ."""
+    ours, theirs = json.loads(found.ours), json.loads(found.theirs)
+    rows = [
+        [
+            name.removesuffix("_cents").replace("_", " ").capitalize(),
+            _words(name, ours.get(name)),
+            _words(name, theirs.get(name)),
+            coloured("differs", "danger") if ours.get(name) != theirs.get(name) else "",
+        ]
+        for name in dict.fromkeys([*ours, *theirs])
+    ]
+    return RelatedTable("Side by side", ["field", "our books", "Stripe", ""], rows)
+
+
+def _words(name: str, value: Any) -> str:
+    if name.endswith("_cents") and isinstance(value, int):
+        return money.to_text(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+class _Words(forms.Form):
+    """Words of a person."""
+
+    words = forms.CharField(
+        max_length=LONGEST,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Stays here, encrypted; write no patient's name.",
+    )
+
+
+class Settle(StaffForm):
+    """Something that is done about a discrepancy."""
+
+    permission = PERMISSION
+    form_class: Any = forms.Form
+    expected: ClassVar = (
+        DiscrepancyEnded, NoteLooksLikePatientData, ReasonMissing, OfficeBusy, NotToPull, NotRepaired
+    )  # fmt: skip
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Show which difference it is."""
+        found: Discrepancy = self.row
+        return [
+            ("Kind", found.get_kind_display().capitalize()),
+            ("About", found.subject),
+            ("Office", found.office.reference if found.office else "none of ours"),
+            ("Owner", found.owner or "nobody"),
+            ("Proposed", found.get_repair_display().capitalize()),
+        ]
+
+    def act(self, form: Any) -> str:
+        """Do it, and go back to the discrepancy."""
+        self.settle(
+            form.cleaned_data.get("words", ""), {"discrepancy_id": self.row.pk, "actor": staff_actor(self.request)}
+        )
+        return self.back()
+
+    def settle(self, words: str, about: dict[str, Any]) -> None:
+        """Make the one call."""
+        raise NotImplementedError
+
+
+class TakeOn(Settle):
+    """Become the owner."""
+
+    title = "Take a difference on"
+    lead = "You become its owner, and others see that you look into it."
+    submit = "Take it on"
+    done = "It is yours."
+
+    def settle(self, words: str, about: dict[str, Any]) -> None:  # noqa: ARG002
+        """Assign it to whoever asks."""
+        assign(owner=about["actor"], now=timezone.now(), **about)
+
+
+class WriteNote(Settle):
+    """Keep what was found out."""
+
+    form_class = _Words
+    title = "Write a note on a difference"
+    lead = "What was found out so far. It takes the place of the note before."
+    submit = "Keep the note"
+    done = "Kept."
+
+    def get_initial(self) -> dict[str, Any]:
+        """Go on from the note before."""
+        return super().get_initial() | {"words": self.row.note}
+
+    def settle(self, words: str, about: dict[str, Any]) -> None:
+        """Keep it."""
+        write_note(note=words, now=timezone.now(), **about)
+
+
+class Accept(Settle):
+    """Leave it as it is."""
+
+    form_class = _Words
+    title = "Accept a difference"
+    lead = "It is left as it is, and blocks no month. It is told again as soon as one side says something else."
+    submit = "Accept it"
+    done = "Accepted."
+
+    def settle(self, words: str, about: dict[str, Any]) -> None:
+        """Accept it."""
+        accept(reason=words, now=timezone.now(), **about)
+
+
+class Repair(Settle):
+    """Take what Stripe has decided already; what would be done is shown first."""
+
+    title = "Repair a difference"
+    lead = "The invoice is fetched from Stripe once, and our books take what Stripe says. Nothing is written at Stripe."
+    submit = "Repair it"
+    done = "Fetched. What agrees now is marked as repaired."
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Add the dry run: every difference that one look would mend, and from what to what."""
+        facts = super().facts()
+        for found in pulled_with(self.row).defer("note").order_by("found_at"):
+            for field, ours, theirs, differs in side_by_side(found).rows:
+                if differs:
+                    facts.append((f"{found.get_kind_display().capitalize()}: {field}", f"{ours} becomes {theirs}"))
+        return facts
+
+    def settle(self, words: str, about: dict[str, Any]) -> None:  # noqa: ARG002
+        """Fetch and apply."""
+        pull_one(clock=timezone.now, **about)

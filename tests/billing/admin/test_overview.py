@@ -1,0 +1,118 @@
+"""The first page adds up what each invoice's own page says, and every number leads to its rows."""
+
+import html
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from billing.corrections import approve_correction
+from billing.models import Correction, CorrectionKind, Invoice
+from billing.money_overview import Age, month_figures, owed_by_age
+from billing.payment_state import money_of
+from tests.billing.admin.conftest import list_address, permit
+from tests.billing.correction_scenes import States, ask, corrected
+from tests.billing.scenes import CLOSED_AT, SharedClock
+
+pytestmark = pytest.mark.django_db
+
+KEY = "2026-02"
+
+
+@pytest.fixture
+def states(stripe):
+    return States(stripe, SharedClock(CLOSED_AT, stripe))
+
+
+@pytest.fixture
+def mixed(states) -> list[Invoice]:
+    """An invoice in each state that owes something, or nothing any more."""
+    names = ("sent", "failed", "partly_paid", "written_off", "paid", "paid_by_check", "canceled")
+    made = [getattr(states, name)() for name in names]
+    credited = states.sent()
+    corrected(credited, CorrectionKind.CREDIT, states.clock)
+    return [*made, credited, states.unsent()]
+
+
+@pytest.fixture(autouse=True)
+def soon():
+    with time_machine.travel(CLOSED_AT + timedelta(days=2), tick=True):
+        yield
+
+
+def owed_one_by_one():
+    invoices = Invoice.objects.filter(status__in=["sent", "failed"])
+    return sum(each.due for each in money_of(invoices).values())
+
+
+def test_what_is_owed_is_the_sum_of_what_each_invoice_owes(mixed):
+    owed = owed_by_age(timezone.now())
+    assert sum(each.cents.get("USD", 0) for each in owed.values()) == owed_one_by_one() == 400 + 400 + 250 + 300
+    assert sum(each.invoices for each in owed.values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("days", "age"),
+    [(-1, Age.NOT_DUE), (0, Age.FIRST), (30, Age.FIRST), (31, Age.SECOND), (60, Age.SECOND), (61, Age.THIRD),
+     (90, Age.THIRD), (91, Age.OLDEST), (1000, Age.OLDEST)],
+)  # fmt: skip
+def test_an_unpaid_invoice_has_the_age_of_its_due_day_and_the_list_shows_it_there(days, age, states, boss):
+    invoice = states.sent()
+    Invoice.objects.filter(pk=invoice.pk).update(due_at=timezone.now() - timedelta(days=days, hours=1))
+    found = {each: owed.invoices for each, owed in owed_by_age(timezone.now()).items() if owed.invoices}
+    assert found == {age: 1}
+    for each in Age:
+        listed = boss.get(list_address(Invoice), {"age": each.value}).context["cl"].queryset
+        assert set(listed) == ({invoice} if each == age else set())
+
+
+def test_what_is_charged_at_once_is_due_since_it_failed(states):
+    states.failed()
+    Invoice.objects.update(due_at=None, failed_at=timezone.now() - timedelta(days=40))
+    assert owed_by_age(timezone.now())[Age.SECOND].invoices == 1
+
+
+def test_a_month_shows_what_was_billed_and_what_of_it_came_in(mixed):
+    figures = month_figures([KEY, "2020-01"])
+    billed = [each for each in mixed if each.status != "canceled"]
+    assert figures[KEY].billed == {"USD": 400 * len(billed)}
+    assert figures[KEY].collected == {"USD": 400 + 400 + 150}
+    assert figures[KEY].accounts == 2 * len(mixed)
+    assert figures["2020-01"].billed == figures["2020-01"].collected == {}
+
+
+def test_the_first_page_shows_the_money_and_how_it_moved(mixed, boss):
+    page = boss.get("/admin/")
+    figures = {each.title: each for each in page.context["figures"]}
+    assert figures["Outstanding"].words == "13.50 USD"
+    assert figures[f"Billed for {KEY}"].words == "32.00 USD"
+    assert figures[f"Collected for {KEY}"].words == "9.50 USD"
+    assert figures["Active patient accounts"].words == str(2 * len(mixed))
+    for each in figures.values():
+        assert boss.get(each.address).status_code == 200
+    for table in ("Unpaid, by days since it was due", "Month over month"):
+        assert table in html.unescape(page.content.decode())
+
+
+def test_money_is_shown_to_who_may_see_invoices_and_payments(mixed, clerk):
+    permit("clerk", "view_invoice")
+    page = clerk.get("/admin/")
+    assert (page.context["figures"], page.context["related_tables"]) == ([], [])
+    permit("clerk", "view_invoice", "view_payment")
+    assert len(clerk.get("/admin/").context["figures"]) == 3
+
+
+def test_a_correction_waits_for_who_may_decide_and_did_not_ask(states, clerk):
+    invoice = states.sent()
+    ask(invoice, CorrectionKind.CANCEL, now=timezone.now(), actor="staff:ann")
+    titles = lambda: [each.title for each in clerk.get("/admin/").context["attention"] if each.count]  # noqa: E731
+    permit("clerk", "view_correction")
+    assert titles() == []
+    permit("clerk", "view_correction", "approve_correction")
+    assert titles() == ["Corrections for you to decide"]
+    assert clerk.get(list_address(Correction), {"waiting": "me"}).context["cl"].result_count == 1
+    approve_correction(correction_id=Correction.objects.get().pk, actor="staff:bob", now=timezone.now())
+    assert titles() == []
+    ask(states.sent(), CorrectionKind.CANCEL, now=timezone.now(), actor="staff:clerk")
+    assert titles() == []
