@@ -55,22 +55,36 @@ def _close(connection: Connection[Any], values: dict[str, Any]) -> None:
     closed = connection.execute(sql.FREEZE_INVOICES, values).fetchall()
     connection.execute(sql.QUEUE_INVOICES, values)
     connection.execute(sql.QUEUE_CUSTOMERS, values)
-    _record(connection, _closed_facts(closed), values["now"])
-    connection.execute(sql.CLOSE_CYCLES, values)
+    cycles = connection.execute(sql.CLOSE_CYCLES, values).fetchall()
+    _record(connection, [*_closed_facts(closed), *_closed_cycle_facts(cycles)], values["now"])
 
 
 def _opened_facts(rows: Iterable[Any]) -> Iterator[Fact]:
-    for reference, key, status, cents in rows:
-        yield f"office:{reference}", "cycle.opened", {"cycle": key, "status": status, "unit_price_cents": cents}
+    for reference, key, index, start_at, end_at, zone, status, plan, cents, draft in rows:
+        terms = {
+            "cycle": key, "index": index, "start_at": seal.instant(start_at), "end_at": seal.instant(end_at),
+            "zone": zone, "status": status, "plan": plan, "unit_price_cents": cents, "invoice": str(draft),
+            "origin": "live",
+        }  # fmt: skip
+        yield f"office:{reference}", "cycle.opened", terms
 
 
 def _closed_facts(rows: Iterable[Any]) -> Iterator[Fact]:
-    for reference, invoice, key, total, currency, reason in rows:
-        facts = {"invoice": str(invoice), "type": "monthly", "cycle": key, "total_cents": total, "currency": currency}
+    for reference, invoice, key, total, currency, reason, lines in rows:
+        facts = {
+            "invoice": str(invoice), "type": "monthly", "cycle": key, "total_cents": total, "currency": currency,
+            "lines": lines,
+        }  # fmt: skip
         yield f"office:{reference}", "invoice.closed", facts
         if reason:
             moved = {"invoice": str(invoice), "from": "draft", "to": "paid", "reason": reason}
             yield f"office:{reference}", "invoice.status_changed", moved
+
+
+def _closed_cycle_facts(rows: Iterable[Any]) -> Iterator[Fact]:
+    for reference, key, patients, last_period in rows:
+        payload = {"cycle": key, "patients": patients, "last_period": last_period}
+        yield f"office:{reference}", "cycle.closed", payload
 
 
 def _record(connection: Connection[Any], facts: Iterable[Fact], now: datetime) -> None:

@@ -47,17 +47,20 @@ WITH place AS (
         plan_id, price_version_id, price_override_id, unit_price_cents, opened_at)
     SELECT office_id, index, to_char(start_date, 'YYYY-MM'), start_date, end_date, start_at, end_at, zone, status,
         plan_id, version_id, override_id, cents, %(now)s FROM priced WHERE start_at <= %(as_of)s
-    RETURNING id, office_id, key, status, unit_price_cents
+    RETURNING id, office_id, index, key, start_at, end_at, zone, status, plan_id, unit_price_cents
 ), drafts AS (
     INSERT INTO billing_invoice (id, office_id, cycle_id, invoice_type, status, origin, currency, collection_method,
-        settlement_reason, charge_reason, internal_note, version, attempt_count, created_at, updated_at)
-    SELECT gen_random_uuid(), office_id, id, 'monthly', 'draft', 'live', currency, '', '', '', %(empty_note)s, 0, 0,
+        settlement_reason, charge_reason, internal_note, version, attempt_count, overpaid_cents, created_at, updated_at)
+    SELECT gen_random_uuid(), office_id, id, 'monthly', 'draft', 'live', currency, '', '', '', %(empty_note)s, 0, 0, 0,
         %(now)s, %(now)s FROM opened JOIN place USING (office_id)
+    RETURNING id, cycle_id
 ), firsts AS (
     UPDATE offices_office o SET first_cycle_opened_at = %(now)s FROM place
     WHERE o.id = place.office_id AND place.last_index IS NULL
 )
-SELECT reference, key, opened.status, unit_price_cents FROM opened JOIN place USING (office_id)
+SELECT reference, key, opened.index, start_at, end_at, opened.zone, opened.status, opened.plan_id, unit_price_cents,
+       drafts.id
+FROM opened JOIN place USING (office_id) JOIN drafts ON drafts.cycle_id = opened.id
 """
 
 DUE_CYCLES = """
@@ -96,7 +99,7 @@ MARK_CARRIED_OVER = "UPDATE billing_billingcycle SET carried_over_at = %(now)s W
 FREEZE_INVOICES = """
 WITH totals AS (
     SELECT i.id, c.key, c.status, o.reference, o.collection_method, o.days_until_due,
-           coalesce(sum(l.quantity * l.unit_price_cents), 0)::bigint AS cents
+           coalesce(sum(l.quantity * l.unit_price_cents), 0)::bigint AS cents, count(l.id) AS lines
     FROM billing_invoice i
     JOIN billing_billingcycle c ON c.id = i.cycle_id
     JOIN offices_office o ON o.id = i.office_id
@@ -111,7 +114,7 @@ UPDATE billing_invoice i SET total_cents = cents, closed_at = %(now)s, updated_a
     settlement_reason = CASE WHEN cents > 0 THEN '' WHEN t.status = 'trialing' THEN 'trial' ELSE 'nothing_due' END,
     version = CASE WHEN cents = 0 THEN 1 ELSE 0 END
 FROM totals t WHERE t.id = i.id
-RETURNING t.reference, i.id, t.key, i.total_cents, i.currency, i.settlement_reason
+RETURNING t.reference, i.id, t.key, i.total_cents, i.currency, i.settlement_reason, t.lines
 """
 
 QUEUE_INVOICES = """
@@ -157,7 +160,9 @@ UPDATE billing_billingcycle c SET closed_at = %(now)s, carried_over_at = coalesc
     last_period_id = coalesce((SELECT max(id) FROM patients_activityperiod), 0),
     patient_count = (SELECT count(*) FROM billing_lineitem l JOIN billing_invoice i ON i.id = l.invoice_id
                      WHERE i.cycle_id = c.id AND l.live AND l.item_type IN ('active_patient', 'patient_activation'))
-WHERE c.id = ANY(%(cycles)s)
+FROM offices_office o
+WHERE c.id = ANY(%(cycles)s) AND o.id = c.office_id
+RETURNING o.reference, c.key, c.patient_count, c.last_period_id
 """
 
 LOCK_HEADS = """

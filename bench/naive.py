@@ -57,7 +57,7 @@ def _bill_in_bulk(offices: Sequence[Office], now: datetime) -> None:
     Invoice.objects.bulk_update(due, _CLOSED_FIELDS, batch_size=CHUNK)
     BillingCycle.objects.bulk_update([draft.cycle for draft in due], _CYCLE_FIELDS, batch_size=CHUNK)
     OutboxMessage.objects.bulk_create([message for draft in due for message in _messages(draft, lines[draft.pk], now)])
-    record_many([fact for draft in due for fact in _facts(draft)], actor=ACTOR, now=now)
+    record_many([fact for draft in due for fact in _facts(draft, len(lines[draft.pk]))], actor=ACTOR, now=now)
     fresh = [draft.cycle_id for draft in drafts if draft.cycle.end_at > now]
     BillingCycle.objects.filter(pk__in=fresh).update(carried_over_at=now)
 
@@ -86,7 +86,7 @@ def _bill_one(office: Office, now: datetime) -> None:
         draft.cycle.save()
         for message in _messages(draft, lines, now):
             message.save(force_insert=True)
-        for fact in _facts(draft):
+        for fact in _facts(draft, len(lines)):
             record(fact, actor=ACTOR, now=now)
 
 
@@ -165,12 +165,13 @@ def _messages(draft: Invoice, lines: Iterable[LineItem], now: datetime) -> list[
     return messages
 
 
-def _facts(draft: Invoice) -> list[Fact]:
-    stream, number = office_stream(draft.office.reference), str(draft.pk)
+def _facts(draft: Invoice, lines: int) -> list[Fact]:
+    stream, number, cycle = office_stream(draft.office.reference), str(draft.pk), draft.cycle
     closed = {
         "invoice": number, "type": draft.invoice_type, "cycle": draft.cycle.key, "total_cents": draft.total_cents,
-        "currency": draft.currency,
+        "currency": draft.currency, "lines": lines,
     }  # fmt: skip
+    ended = {"cycle": cycle.key, "patients": cycle.patient_count, "last_period": cycle.last_period_id}
     moved = {"invoice": number, "from": "draft", "to": "paid", "reason": draft.settlement_reason}
-    facts = [Fact(stream, "invoice.closed", closed)]
-    return facts if draft.total_cents else [*facts, Fact(stream, "invoice.status_changed", moved)]
+    settled = [] if draft.total_cents else [Fact(stream, "invoice.status_changed", moved)]
+    return [Fact(stream, "invoice.closed", closed), *settled, Fact(stream, "cycle.closed", ended)]

@@ -58,6 +58,7 @@ def rebuild_books() -> None:
     keep_findings(actor="system:beat", now=timezone.now())
 
 
+@shared_task
 def replay_stripe_events() -> None:
     """Ask again for the events since the last whole replay, in case a webhook was lost."""
     event_replay.replay_events(since=None, actor="system:beat", clock=timezone.now)

@@ -149,7 +149,7 @@ def _end(
         mended = to_pull(run).filter(invoice=invoice_id).exclude(kind__in=standing)
         done.ended += end_discrepancies(mended, status=DiscrepancyStatus.REPAIRED, actor=actor, now=now)
         done.left["still_there"] += to_pull(run).filter(invoice=invoice_id).count()
-    logger.info("reconciliation_pulled", invoice=str(invoice_id))
+    logger.info("reconciliation_pulled")
 
 
 def _still_there(run: ReconciliationRun, invoice_id: UUID) -> set[DiscrepancyKind]:

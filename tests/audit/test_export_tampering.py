@@ -88,6 +88,8 @@ def test_every_tampered_export_is_found(exports, who, number):
     assert passed == []
     if who == "insider":  # the manifest fits: it is the chains and the checkpoints that tell
         assert "file_changed" not in told
+        assert len(told) > 5
+    if who == "insider" and number == FULL:
         assert {"entry_edited", "sealed_entry_differs", "checkpoint_signature_invalid", "checkpoint_missing"} <= told
         assert {"tail_cut", "stream_missing", "line_malformed", "checkpoint_root_differs"} <= told
 

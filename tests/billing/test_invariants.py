@@ -96,7 +96,9 @@ def move_against_the_rules(invoice, stripe):
 
 
 def lose_a_message(invoice, stripe):
+    lift_rules("billing_outboundrequest", "billing_outboxstep", "billing_outboxmessage")
     execute("UPDATE billing_outboundrequest SET message_id = NULL")
+    execute("DELETE FROM billing_expectedevent")
     execute("DELETE FROM billing_outboxstep")
     OutboxMessage.objects.filter(invoice=invoice).delete()
 

@@ -7,6 +7,7 @@ from django.db import IntegrityError
 
 from audit.chain import verify
 from audit.models import AuditEntry
+from audit.seal import instant
 from billing import office_import
 from billing.office_import import import_offices
 from offices.import_findings import ImportClash
@@ -139,9 +140,13 @@ def test_each_office_that_changed_gets_one_entry_without_name_or_email(take):
             "office.imported",
             '{"billing_cycle_anchor_date":"2025-01-31","changed":"billing_cycle_anchor_date,billing_email,'
             'collection_method,name,plan,status,timezone","collection_method":"send_invoice","plan":"standard",'
-            '"status":"active","timezone":"America/New_York"}',
+            '"since":"2000-01-01T00:00:00.000000Z","status":"active","timezone":"America/New_York"}',
         ),
-        ("office:clinic-1", "office.updated", '{"changed":"billing_email,name,status","status":"canceled"}'),
+        (
+            "office:clinic-1",
+            "office.updated",
+            f'{{"changed":"billing_email,name,status","since":"{instant(NOW)}","status":"canceled"}}',
+        ),
     ]
     assert verify() == (2, [])
 

@@ -176,7 +176,14 @@ def plant_in_admin_log(text, _sinks, _stripe):
 
 def plant_in_requests(text, _sinks, _stripe):
     OutboundRequest.objects.create(
-        sent_at=NOW, operation="x", method="GET", path="/x", body=text, digest="x", policy_version="1"
+        # Path, query and body are encrypted: searched in what Stripe received.
+        sent_at=NOW,
+        operation="x",
+        method="GET",
+        path="/x",
+        digest="x",
+        policy_version="1",
+        error_code=text,
     )
 
 
