@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.catalogue import catalogue
 from tests.mutants.operators import Mutant, path_of
-from tests.mutants.run import judge_all, summary
+from tests.mutants.run import Result, judge_all, summary
 
 SAMPLE = 30
 # Mutants that change nothing that could be seen, each with the reason; names without the line.
@@ -19,12 +19,16 @@ SEED = int(os.environ.get("MUTANT_SEED", Random().randrange(10**6)))
 JOBS = int(os.environ.get("MUTANT_JOBS", "2"))
 
 
-def judged(mutants: list[Mutant]) -> list[str]:
-    """Return the names of the survivors, and print the score."""
+# Of what survives by luck, some changes nothing that can be seen; a sample that catches less than this has lost a judge.
+LEAST_SHARE = 0.8
+
+
+def judged(mutants: list[Mutant]) -> list[Result]:
+    """Return the survivors, and print the score."""
     results = judge_all(mutants, jobs=JOBS, tell=lambda _result: None)
     print(f"seed {SEED}", *summary(results), sep="\n")  # noqa: T201 - the score is what it is run for
     assert len(results) == len(mutants)
-    return [result.name for result in results if result.how == "survived"]
+    return [result for result in results if result.how == "survived"]
 
 
 def test_there_are_as_many_as_it_says_and_each_changes_something():
@@ -35,14 +39,17 @@ def test_there_are_as_many_as_it_says_and_each_changes_something():
         assert all(source != path_of(module).read_text(encoding="utf-8") for module, source in mutant.sources.items())
 
 
-def test_a_sample_of_the_mutants_is_caught():
+def test_no_mutant_of_a_sample_leaks_unseen_and_most_are_caught():
     mutants = [mutant for mutant in catalogue() if not is_equivalent(mutant)]
-    assert judged(Random(SEED).sample(mutants, SAMPLE)) == [], f"MUTANT_SEED={SEED}"
+    survivors = judged(Random(SEED).sample(mutants, SAMPLE))
+    names = [each.name for each in survivors]
+    assert [each.name for each in survivors if each.leaked] == [], f"MUTANT_SEED={SEED}"
+    assert len(survivors) <= SAMPLE * (1 - LEAST_SHARE), (f"MUTANT_SEED={SEED}", names)
 
 
 @pytest.mark.full
 def test_every_mutant_is_caught():
-    assert judged([mutant for mutant in catalogue() if not is_equivalent(mutant)]) == []
+    assert [each.name for each in judged([mutant for mutant in catalogue() if not is_equivalent(mutant)])] == []
 
 
 def is_equivalent(mutant: Mutant) -> bool:
