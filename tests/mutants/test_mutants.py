@@ -19,7 +19,7 @@ SEED = int(os.environ.get("MUTANT_SEED", Random().randrange(10**6)))
 JOBS = int(os.environ.get("MUTANT_JOBS", "2"))
 
 
-# Of what survives by luck, some changes nothing that can be seen; a sample that catches less than this has lost a judge.
+# Some mutants change nothing that can be seen; a sample that catches less than this has lost a judge.
 LEAST_SHARE = 0.8
 
 
