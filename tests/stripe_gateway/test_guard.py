@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import traceback
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.operation import Operation
-from billing.stripe_gateway.policy import RULES, VOCABULARY, rule_for
+from billing.stripe_gateway.policy import POLICY_VERSION, RULES, VOCABULARY, rule_for
 from billing.stripe_gateway.refusal import OutboundRefused, Refusal, RefusalReason
 from billing.stripe_gateway.wire import encode_form
 from tests.stripe_gateway.samples import KEY, SAMPLES, Sample, Wire, guard, sample, wire
@@ -238,3 +239,18 @@ def test_a_scanner_can_parse_first_and_ask_the_ledger_for_these_ids():
     assert not isinstance(parsed, Refusal)
     assert parsed.variables == one.values
     assert GUARD.compare(parsed, one.expectation) is None
+
+
+def test_a_change_of_the_policy_is_a_change_of_its_version():
+    """Widening what may leave takes a decision here too: say the new version and the new digest of the table."""
+
+    def told(name, each):
+        # The catalogue is a set: its texts have no order.
+        return name, sorted(each.pattern.pattern.split("|")), each.variable, each.required
+
+    table = [
+        (rule.operation.value, rule.method, rule.template, sorted(told(*each) for each in rule.parameters.items()))
+        for rule in RULES
+    ]
+    digest = hashlib.sha256(repr(table).encode()).hexdigest()
+    assert (POLICY_VERSION, digest) == ("3", "dd1c937445484de26ae513cb002e521125ec7a1d912e6f7827abff8bc9ab37d8")
