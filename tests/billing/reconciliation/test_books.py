@@ -21,11 +21,11 @@ from tests.tampering import execute, lift_rules
 
 def test_a_backdated_end_is_no_difference(scene):
     cycle = cycle_of(scene)
-    patient = Patient.objects.filter(office=cycle.office).first()
+    ends_at = cycle.start_at - timedelta(days=1)
+    patient = Patient.objects.filter(office=cycle.office, periods__activated_at__lt=ends_at).first()
     deactivate_patient(
-        office_id=cycle.office_id, patient_id=patient.pk, actor=ACTOR, now=scene.clock.at,
-        deactivated_at=cycle.start_at - timedelta(days=1),
-    )  # fmt: skip
+        office_id=cycle.office_id, patient_id=patient.pk, actor=ACTOR, now=scene.clock.at, deactivated_at=ends_at
+    )
     scene.reconcile()
     assert found() == []
 
