@@ -14,6 +14,8 @@ from django.db.models import Field, Model
 
 _BATCH = 1000  # rows in one statement: some hundred kilobytes of text
 
+Row = dict[str, Any]  # values by column
+
 _Fields = Sequence["Field[Any, Any]"]
 
 
@@ -25,18 +27,22 @@ def insert_all(objects: Sequence[Model]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_create(objects, batch_size=_BATCH)
         return
-    key = model._meta.pk
-    fields = [field for field in model._meta.concrete_fields if not (field is key and key.db_returning)]
-    names = ", ".join(_column(field) for field in fields)
-    # Every name comes from a model, every value is a parameter.
-    source = f"SELECT {names} FROM {_rows(fields)}"  # noqa: S608
-    sql = f"INSERT INTO {_table(model)} ({names}) {source} RETURNING {_column(key)}"
-    with connection.cursor() as cursor:
-        for batch in _batches(objects):
-            cursor.execute(sql, [_as_json(batch, fields)])
-            for made, (value,) in zip(batch, cursor.fetchall(), strict=True):
-                made.pk = value
-                made._state.adding, made._state.db = False, connection.alias
+    fields = _stored_fields(model)
+    rows = [_values_of(made, fields) for made in objects]
+    for made, key in zip(objects, _insert(model, fields, rows), strict=True):
+        made.pk = key
+        made._state.adding, made._state.db = False, connection.alias
+
+
+def insert_rows(model: type[Model], rows: Sequence[Row]) -> None:
+    """Insert rows that never were objects: of thousands, making the objects would cost more than all the rest.
+
+    Every row holds each column but the key that the database makes.
+    """
+    if connection.vendor != "postgresql":
+        model._base_manager.bulk_create([model(**row) for row in rows], batch_size=_BATCH)
+    else:
+        _insert(model, _stored_fields(model), rows)
 
 
 def update_all(objects: Sequence[Model], names: Sequence[str]) -> None:
@@ -47,34 +53,70 @@ def update_all(objects: Sequence[Model], names: Sequence[str]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_update(objects, names, batch_size=_BATCH // 2)
         return
-    named = {field.name: field for field in model._meta.concrete_fields}
-    fields = [named[name] for name in names]
-    assignments = ", ".join(f"{_column(field)} = rows.{_column(field)}" for field in fields)
+    fields = _named_fields(model, names)
+    _update(model, fields, [_values_of(made, [model._meta.pk, *fields]) for made in objects])
+
+
+def update_rows(model: type[Model], rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Write these columns of stored rows, each given with its key."""
+    if connection.vendor != "postgresql":
+        model._base_manager.bulk_update([model(**row) for row in rows], names, batch_size=_BATCH // 2)
+    else:
+        _update(model, _named_fields(model, names), rows)
+
+
+def _insert(model: type[Model], fields: _Fields, rows: Sequence[Row]) -> list[Any]:
+    """Insert with one statement a batch and return the keys."""
+    names = ", ".join(_column(field) for field in fields)
+    # Every name comes from a model, every value is a parameter.
+    source = f"SELECT {names} FROM {_rows(fields)}"  # noqa: S608
+    sql = f"INSERT INTO {_table(model)} ({names}) {source} RETURNING {_column(model._meta.pk)}"
+    keys: list[Any] = []
+    with connection.cursor() as cursor:
+        for batch in _batches(rows):
+            cursor.execute(sql, [_as_json(batch, fields)])
+            keys += [key for (key,) in cursor.fetchall()]
+    return keys
+
+
+def _update(model: type[Model], fields: _Fields, rows: Sequence[Row]) -> None:
     key = model._meta.pk
+    assignments = ", ".join(f"{_column(field)} = rows.{_column(field)}" for field in fields)
     stored = f"{_table(model)}.{_column(key)} = rows.{_column(key)}"
     sql = f"UPDATE {_table(model)} SET {assignments} FROM {_rows([key, *fields])} WHERE {stored}"  # noqa: S608
     with connection.cursor() as cursor:
-        for batch in _batches(objects):
+        for batch in _batches(rows):
             cursor.execute(sql, [_as_json(batch, [key, *fields])])
 
 
-def _batches(objects: Sequence[Model]) -> Iterator[list[Model]]:
-    remaining = iter(objects)
+def _stored_fields(model: type[Model]) -> _Fields:
+    key = model._meta.pk
+    return [field for field in model._meta.concrete_fields if not (field is key and key.db_returning)]
+
+
+def _named_fields(model: type[Model], names: Sequence[str]) -> _Fields:
+    named = {field.name: field for field in model._meta.concrete_fields}
+    return [named[name] for name in names]
+
+
+def _values_of(made: Model, fields: _Fields) -> Row:
+    return {field.column: getattr(made, field.attname) for field in fields}
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
     while batch := list(islice(remaining, _BATCH)):
         yield batch
 
 
-def _as_json(objects: Sequence[Model], fields: _Fields) -> str:
+def _as_json(rows: list[Row], fields: _Fields) -> str:
     """Return the rows as text; ids and instants are written as PostgreSQL reads them.
 
     Django's own fields hold what JSON carries as it is, fields of ours (encryption) prepare their values.
     """
-    plan = [(field.column, field.attname) for field in fields]
-    rows = [{column: getattr(made, name) for column, name in plan} for made in objects]
-    for field in fields:
-        if not type(field).__module__.startswith("django."):
-            for row in rows:
-                row[field.column] = field.get_prep_value(row[field.column])
+    ours = [field for field in fields if not type(field).__module__.startswith("django.")]
+    if ours:
+        rows = [row | {field.column: field.get_prep_value(row[field.column]) for field in ours} for row in rows]
     return json.dumps(rows, default=str)
 
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from audit import seal
 from audit.breaks import Break
-from audit.bulk_rows import insert_all, update_all
+from audit.bulk_rows import Row, insert_rows, update_rows
 from audit.chain_check import check_chains
 from audit.checkpoint_check import check_checkpoints
 from audit.models import AuditEntry, SealedHead, StreamHead
@@ -47,55 +47,38 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
     if not transaction.get_connection().in_atomic_block:
         raise AuditOutsideTransaction("audit entries belong to the transaction of the change they tell of")
     heads = _lock_heads({fact.stream for fact in facts})
-    insert_all(list(_sealed(facts, heads, actor=actor, now=now)))
-    update_all(list(heads.values()), ["seq", "digest", "mac_key", "mac"])
+    insert_rows(AuditEntry, list(_sealed(facts, heads, actor=actor, now=now)))
+    update_rows(StreamHead, list(heads.values()), ["seq", "digest", "mac_key", "mac"])
 
 
-def _lock_heads(streams: set[str]) -> dict[str, StreamHead]:
+def _lock_heads(streams: set[str]) -> dict[str, Row]:
     ordered = sorted(streams)
-    locked = StreamHead.objects.select_for_update().filter(stream__among=ordered).order_by("stream")
-    heads = {head.stream: head for head in locked}
+    heads = _locked_heads(ordered)
     missing = [stream for stream in ordered if stream not in heads]
     if missing:
         # Two writers of a new stream meet on the primary key: one inserts, both then lock the same row.
         StreamHead.objects.bulk_create([StreamHead(stream=stream) for stream in missing], ignore_conflicts=True)
-        added = StreamHead.objects.select_for_update().filter(stream__among=missing).order_by("stream")
-        heads |= {head.stream: head for head in added}
+        heads |= _locked_heads(missing)
     return heads
 
 
-def _sealed(facts: Iterable[Fact], heads: dict[str, StreamHead], *, actor: str, now: datetime) -> Iterator[AuditEntry]:
+def _locked_heads(streams: Sequence[str]) -> dict[str, Row]:
+    rows = StreamHead.objects.select_for_update().filter(stream__among=streams).order_by("stream")
+    return {head["stream"]: head for head in rows.values()}
+
+
+def _sealed(facts: Iterable[Fact], heads: Mapping[str, Row], *, actor: str, now: datetime) -> Iterator[Row]:
     """Yield the entries, moving the heads on."""
     key_id, key = seal.writing_key()
     for fact in facts:
         head = heads[fact.stream]
-        entry = AuditEntry(
-            stream=fact.stream,
-            seq=head.seq + 1,
-            at=now,
-            actor=actor,
-            action=fact.action,
-            payload=seal.canonical(fact.payload),
-            previous=head.digest,
-            mac_key=key_id,
-        )
-        entry.digest = _digest_of(entry)
-        entry.mac = seal.entry_mac(key, entry.digest)
-        yield entry
-        head.seq, head.digest, head.mac_key = entry.seq, entry.digest, key_id
-        head.mac = seal.head_mac(key, stream=head.stream, seq=head.seq, digest=head.digest)
-
-
-def _digest_of(entry: AuditEntry) -> str:
-    return seal.entry_digest(
-        stream=entry.stream,
-        seq=entry.seq,
-        at=entry.at,
-        actor=entry.actor,
-        action=entry.action,
-        payload=entry.payload,
-        previous=entry.previous,
-    )
+        seq, payload = head["seq"] + 1, seal.canonical(fact.payload)
+        told = {"stream": fact.stream, "seq": seq, "at": now, "actor": actor, "action": fact.action, "payload": payload}
+        digest = seal.entry_digest(**told, previous=head["digest"])
+        mac = seal.entry_mac(key, digest)
+        yield {**told, "previous": head["digest"], "digest": digest, "mac_key": key_id, "mac": mac}
+        sealed = seal.head_mac(key, stream=fact.stream, seq=seq, digest=digest)
+        head |= {"seq": seq, "digest": digest, "mac_key": key_id, "mac": sealed}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 One way for one invoice and for a chunk of five hundred. The caller holds the office locks.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from audit.bulk_rows import insert_all, update_all
@@ -61,11 +61,11 @@ def close_invoices(invoice_ids: Sequence[UUID], *, actor: str, now: datetime) ->
     reach(FailPoint.RUN_INVOICES_CLOSED)
     stored = Invoice.objects.filter(pk__among=invoice_ids)
     closed = list(stored.select_related("office", "cycle").defer("internal_note"))
+    lines, items = _summed(closed)
     _settle([invoice for invoice in closed if invoice.total_cents == 0], now)
-    _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)
+    _queue([invoice for invoice in closed if invoice.total_cents], items, actor=actor, now=now)
     reach(FailPoint.RUN_MESSAGES_QUEUED)
-    lines = dict(_lines_of(closed).values_list("invoice").annotate(number=Count("pk")))
-    record_many([fact for each in closed for fact in _facts(each, lines.get(each.pk, 0))], actor=actor, now=now)
+    record_many([fact for each in closed for fact in _facts(each, lines[each.pk])], actor=actor, now=now)
     billed: dict[str, int] = defaultdict(int)
     for invoice in closed:
         billed[invoice.currency] += invoice.total_cents or 0
@@ -96,10 +96,11 @@ def _settlement_reason(invoice: Invoice) -> SettlementReason:
     return SettlementReason.TRIAL if trial else SettlementReason.NOTHING_DUE
 
 
-def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
+def _queue(
+    invoices: Sequence[Invoice], items: Mapping[UUID, Sequence[DocumentItem]], *, actor: str, now: datetime
+) -> None:
     if not invoices:
         return
-    items = _items_of(invoices)
     insert_all(
         [
             new_message(
@@ -112,23 +113,21 @@ def _queue(invoices: Sequence[Invoice], *, actor: str, now: datetime) -> None:
     ring_after_commit(Bell.OUTBOX)
 
 
-def _items_of(invoices: Sequence[Invoice]) -> dict[UUID, list[DocumentItem]]:
-    """Aggregate the lines: one item per item type and unit price, nothing finer ever leaves."""
+def _summed(invoices: Sequence[Invoice]) -> tuple[Counter[UUID], dict[UUID, list[DocumentItem]]]:
+    """Count the live lines, and aggregate them: one item per item type and unit price, nothing finer ever leaves."""
     rows = (
-        _lines_of(invoices)
+        LineItem.objects.filter(invoice__among=[invoice.pk for invoice in invoices], live=True)
         .values_list("invoice", "item_type", "unit_price_cents")
-        .annotate(quantity=Sum("quantity"))
+        .annotate(quantity=Sum("quantity"), number=Count("pk"))
         .order_by("invoice", "item_type", "unit_price_cents")
     )
+    lines: Counter[UUID] = Counter()
     items: dict[UUID, list[DocumentItem]] = defaultdict(list)
-    for invoice_id, item_type, unit_price_cents, quantity in rows:
+    for invoice_id, item_type, unit_price_cents, quantity, number in rows:
+        lines[invoice_id] += number
         if unit_price_cents:  # what costs nothing is explained here, not at Stripe
             items[invoice_id].append(DocumentItem(item_type, unit_price_cents, quantity))
-    return items
-
-
-def _lines_of(invoices: Sequence[Invoice]) -> QuerySet[LineItem]:
-    return LineItem.objects.filter(invoice__among=[invoice.pk for invoice in invoices], live=True).order_by()
+    return lines, items
 
 
 def _document(invoice: Invoice, items: Sequence[DocumentItem]) -> InvoiceDocument:
