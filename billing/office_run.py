@@ -101,10 +101,10 @@ class OfficeRun:
         total, done = due_ids.count(), 0
         try:
             for chunk in _chunks(due_ids, chunk_size):
-                self._bill(chunk)
+                self._bill(chunk, skip_locked=True)
                 done += len(chunk)
                 progress(done, total)
-            self._bill_held(due_ids)
+            self._bill_held(due_ids, chunk_size)
         except RunCapExceeded:
             self._stop_at_cap()
         return self._finish(worked_on=done)
@@ -115,29 +115,33 @@ class OfficeRun:
         if not self.dry_run:
             self.row.save(force_insert=True)
 
-    def _bill(self, office_ids: Sequence[UUID]) -> None:
+    def _bill(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> None:
         """Bill a chunk at once; one by one where it does not go through. What others hold waits for `_bill_held`."""
         try:
-            self.held += sorted(set(office_ids) - self._transact(office_ids, skip_locked=True))
+            locked = self._transact(office_ids, skip_locked=skip_locked)
         except RunCapExceeded:
             raise
         except Exception as error:  # noqa: BLE001 - whatever one office of the chunk did, each is tried alone now
             _raise_if_disconnected(error)
             for office_id in sorted(office_ids):
                 self._bill_one(office_id)
+        else:
+            self.held += sorted(set(office_ids) - locked)
 
-    def _bill_held(self, due: QuerySet[Office, UUID]) -> None:
+    def _bill_held(self, due: QuerySet[Office, UUID], chunk_size: int) -> None:
         """Come back to the offices that were held: a second run leaps over this one's chunks, and has done most."""
-        for office_id in self.held:
-            if due.filter(pk=office_id).exists():
-                self._bill_one(office_id)
-            else:
-                self.done_meanwhile += 1
+        held, self.held = self.held, []
+        left = list(due.filter(pk__among=held))
+        self.done_meanwhile += len(held) - len(left)
+        for start in range(0, len(left), chunk_size):
+            self._bill(left[start : start + chunk_size], skip_locked=False)
 
     def _transact(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> set[UUID]:
         """Bill the offices that can be locked, in one transaction; return their ids."""
         with transaction.atomic():
             locked = lock_offices(office_ids, skip_locked=skip_locked)
+            if not locked:  # another run has the whole chunk
+                return set()
             offices = [office for office in locked if office.parked_at is None]  # one may have been parked meanwhile
             tally = self.work(offices)
             self._check_cap(tally)
