@@ -6,11 +6,14 @@ one switch between the two (performance.md, "SQLite"); `bin/bench billing_run` s
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from django.db import connection
 from django.db.models import Field, Model
+
+from audit.compiled import prepared_cursor
 
 _BATCH = 1000  # rows in one statement: some hundred kilobytes of text
 
@@ -25,15 +28,10 @@ def insert_all(objects: Sequence[Model]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_create(objects, batch_size=_BATCH)
         return
-    key = model._meta.pk
-    fields = [field for field in model._meta.concrete_fields if not (field is key and key.db_returning)]
-    names = ", ".join(_column(field) for field in fields)
-    # Every name comes from a model, every value is a parameter.
-    source = f"SELECT {names} FROM {_rows(fields)}"  # noqa: S608
-    sql = f"INSERT INTO {_table(model)} ({names}) {source} RETURNING {_column(key)}"
-    with connection.cursor() as cursor:
+    sql = f"{_insert(model)} RETURNING {_column(model._meta.pk)}"
+    with prepared_cursor() as cursor:
         for batch in _batches(objects):
-            cursor.execute(sql, [_as_json(batch, fields)])
+            cursor.execute(sql, [_as_json(batch, _written(model))])
             for made, (value,) in zip(batch, cursor.fetchall(), strict=True):
                 made.pk = value
                 made._state.adding, made._state.db = False, connection.alias
@@ -47,15 +45,57 @@ def update_all(objects: Sequence[Model], names: Sequence[str]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_update(objects, names, batch_size=_BATCH // 2)
         return
-    named = {field.name: field for field in model._meta.concrete_fields}
-    fields = [named[name] for name in names]
-    assignments = ", ".join(f"{_column(field)} = rows.{_column(field)}" for field in fields)
-    key = model._meta.pk
-    stored = f"{_table(model)}.{_column(key)} = rows.{_column(key)}"
-    sql = f"UPDATE {_table(model)} SET {assignments} FROM {_rows([key, *fields])} WHERE {stored}"  # noqa: S608
-    with connection.cursor() as cursor:
+    fields = _keyed(model, tuple(names))
+    sql = _update(model, tuple(names))
+    with prepared_cursor() as cursor:
         for batch in _batches(objects):
-            cursor.execute(sql, [_as_json(batch, [key, *fields])])
+            cursor.execute(sql, [_as_json(batch, fields)])
+
+
+def insert_and_update(made: Sequence[Model], stored: Sequence[Model], names: Sequence[str]) -> None:
+    """Insert new objects and write these fields of stored ones: in one statement where few are concerned.
+
+    The new ones do not learn the keys that the database makes.
+    """
+    if connection.vendor != "postgresql" or max(len(made), len(stored)) > _BATCH or not made or not stored:
+        insert_all(made)
+        update_all(stored, names)
+        return
+    new, old = type(made[0]), type(stored[0])
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            f"WITH moved AS ({_update(old, tuple(names))}) {_insert(new)}",
+            [_as_json(stored, _keyed(old, tuple(names))), _as_json(made, _written(new))],
+        )
+
+
+@cache
+def _insert(model: type[Model]) -> str:
+    fields = _written(model)
+    names = ", ".join(_column(field) for field in fields)
+    # Every name comes from a model, every value is a parameter.
+    return f"INSERT INTO {_table(model)} ({names}) SELECT {names} FROM {_rows(fields)}"  # noqa: S608
+
+
+@cache
+def _update(model: type[Model], names: tuple[str, ...]) -> str:
+    key, *fields = _keyed(model, names)
+    assignments = ", ".join(f"{_column(field)} = rows.{_column(field)}" for field in fields)
+    stored = f"{_table(model)}.{_column(key)} = rows.{_column(key)}"
+    return f"UPDATE {_table(model)} SET {assignments} FROM {_rows([key, *fields])} WHERE {stored}"  # noqa: S608
+
+
+@cache
+def _written(model: type[Model]) -> _Fields:
+    """Return the fields that an insert writes: all but a key that the database makes."""
+    key = model._meta.pk
+    return [field for field in model._meta.concrete_fields if not (field is key and key.db_returning)]
+
+
+@cache
+def _keyed(model: type[Model], names: tuple[str, ...]) -> _Fields:
+    named = {field.name: field for field in model._meta.concrete_fields}
+    return [model._meta.pk, *(named[name] for name in names)]
 
 
 def _batches(objects: Sequence[Model]) -> Iterator[list[Model]]:

@@ -10,12 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import connection, transaction
+from django.db.models import CharField
 
 from audit import seal
 from audit.breaks import Break
-from audit.bulk_rows import insert_all, update_all
+from audit.bulk_rows import insert_and_update
 from audit.chain_check import check_chains
 from audit.checkpoint_check import check_checkpoints
+from audit.compiled import Parameter, Statement
 from audit.models import AuditEntry, SealedHead, StreamHead
 
 
@@ -38,7 +40,7 @@ def record(fact: Fact, *, actor: str, now: datetime) -> None:
 
 
 def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
-    """Append facts to their streams, in their order, with four statements whatever their number.
+    """Append facts to their streams, in their order, with two statements for few and four at most for a chunk of many.
 
     Raises AuditOutsideTransaction outside `transaction.atomic`.
     """
@@ -47,21 +49,30 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
     if not transaction.get_connection().in_atomic_block:
         raise AuditOutsideTransaction("audit entries belong to the transaction of the change they tell of")
     heads = _lock_heads({fact.stream for fact in facts})
-    insert_all(list(_sealed(facts, heads, actor=actor, now=now)))
-    update_all(list(heads.values()), ["seq", "digest", "mac_key", "mac"])
+    entries = list(_sealed(facts, heads, actor=actor, now=now))  # which moves the heads on
+    insert_and_update(entries, list(heads.values()), ["seq", "digest", "mac_key", "mac"])
 
 
 def _lock_heads(streams: set[str]) -> dict[str, StreamHead]:
     ordered = sorted(streams)
-    locked = StreamHead.objects.select_for_update().filter(stream__among=ordered).order_by("stream")
-    heads = {head.stream: head for head in locked}
+    heads = {head.stream: head for head in _locked(ordered)}
     missing = [stream for stream in ordered if stream not in heads]
     if missing:
         # Two writers of a new stream meet on the primary key: one inserts, both then lock the same row.
         StreamHead.objects.bulk_create([StreamHead(stream=stream) for stream in missing], ignore_conflicts=True)
-        added = StreamHead.objects.select_for_update().filter(stream__among=missing).order_by("stream")
-        heads |= {head.stream: head for head in added}
+        heads |= {head.stream: head for head in _locked(missing)}
     return heads
+
+
+def _locked(streams: Sequence[str]) -> list[StreamHead]:
+    if len(streams) == 1:
+        return _HEAD.objects(stream=streams[0])
+    return list(StreamHead.objects.select_for_update().filter(stream__among=streams).order_by("stream"))
+
+
+_HEAD = Statement(
+    lambda: StreamHead.objects.select_for_update().filter(stream=Parameter("stream", CharField(max_length=100)))
+)
 
 
 def _sealed(facts: Iterable[Fact], heads: dict[str, StreamHead], *, actor: str, now: datetime) -> Iterator[AuditEntry]:

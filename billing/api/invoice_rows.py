@@ -58,6 +58,22 @@ def line_rows(**conditions: Any) -> Rows:
     )
 
 
+def row_of_line(line: LineItem, office_id: UUID) -> Row:
+    """Return a new line of a monthly invoice as `line_rows` would."""
+    return {
+        "id": line.pk,
+        "invoice_id": line.invoice_id,
+        "item_type": line.item_type,
+        "cycle_key": line.cycle_key,
+        "patient_reference": line.patient_reference,
+        "quantity": line.quantity,
+        "unit_price_cents": line.unit_price_cents,
+        "total_cents": line.quantity * line.unit_price_cents,
+        "charge_reason": "",
+        "office_id": office_id,
+    }
+
+
 def payment_row(office_ids: Collection[UUID] | None, invoice_id: UUID) -> Row | None:
     """Return what decides an invoice's payment state, or None when these offices have no such invoice."""
     paid = Payment.objects.filter(invoice=OuterRef("pk"), status=PaymentStatus.PAID).order_by().values("invoice")

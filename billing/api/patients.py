@@ -19,7 +19,7 @@ from billing.activation import (
 )
 from billing.api.errors import conflicts
 from billing.api.invoice_detail import explained
-from billing.api.invoice_rows import line_rows
+from billing.api.invoice_rows import row_of_line
 from billing.api.pagination import ByReference
 from billing.api.patient_contract import (
     ActivatedSerializer,
@@ -120,8 +120,9 @@ class PatientViewSet(OfficeViewSet):
 
         An account that is active already answers 200 with `changed` false. Needs `patients:write`.
         """
+        office_id = self._office_of(patient_id)
         result = activate_patient(
-            office_id=self._office_of(patient_id),
+            office_id=office_id,
             patient_id=patient_id,
             activated_at=self.read(ActivateSerializer).get("activated_at"),
             actor=self.credential.actor,
@@ -131,7 +132,7 @@ class PatientViewSet(OfficeViewSet):
             "patient_id": patient_id,
             "active": True,
             "changed": result.changed,
-            "line_items": explained(line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key")),
+            "line_items": explained(row_of_line(line, office_id) for line in result.lines),
             "waived_cycles": result.waived_cycles,
         }
         return Response(
