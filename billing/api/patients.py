@@ -32,7 +32,7 @@ from billing.api.patient_contract import (
     RegisteredPatientSerializer,
 )
 from billing.api.patient_rows import patient_rows
-from billing.api.rows_as_json import as_json
+from billing.api.rows_as_json import all_as_json, as_json
 from billing.api.tenants import office_of
 from billing.api.viewset import OfficeViewSet
 from billing.models import Scope
@@ -102,7 +102,7 @@ class PatientViewSet(OfficeViewSet):
     def list(self, request: Request) -> Response:  # noqa: ARG002
         """Return a page of references with their activity, in the order of the reference. Needs `patients:read`."""
         page = self.paginate_queryset(patient_rows(self.named_office(self.query)))
-        return self.get_paginated_response([as_json(PatientSerializer, row) for row in page or ()])
+        return self.get_paginated_response(all_as_json(PatientSerializer, page or ()))
 
     @extend_schema(
         operation_id="patient_activate",
