@@ -6,11 +6,14 @@ one switch between the two (performance.md, "SQLite"); `bin/bench billing_run` s
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from django.db import connection
 from django.db.models import Field, Model
+
+from audit.compiled import prepared_cursor
 
 _BATCH = 1000  # rows in one statement: some hundred kilobytes of text
 
@@ -27,22 +30,13 @@ def insert_all(objects: Sequence[Model]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_create(objects, batch_size=_BATCH)
         return
-    fields = _stored_fields(model)
-    rows = [_values_of(made, fields) for made in objects]
-    for made, key in zip(objects, _insert(model, fields, rows), strict=True):
-        made.pk = key
-        made._state.adding, made._state.db = False, connection.alias
-
-
-def insert_rows(model: type[Model], rows: Sequence[Row]) -> None:
-    """Insert rows that never were objects: of thousands, making the objects would cost more than all the rest.
-
-    Every row holds each column but the key that the database makes.
-    """
-    if connection.vendor != "postgresql":
-        model._base_manager.bulk_create([model(**row) for row in rows], batch_size=_BATCH)
-    else:
-        _insert(model, _stored_fields(model), rows)
+    sql, fields = f"{_insert(model)} RETURNING {_column(model._meta.pk)}", _written(model)
+    with prepared_cursor() as cursor:
+        for batch in _batches(objects):
+            cursor.execute(sql, [_as_json([_values_of(made, fields) for made in batch], fields)])
+            for made, (value,) in zip(batch, cursor.fetchall(), strict=True):
+                made.pk = value
+                made._state.adding, made._state.db = False, connection.alias
 
 
 def update_all(objects: Sequence[Model], names: Sequence[str]) -> None:
@@ -53,63 +47,78 @@ def update_all(objects: Sequence[Model], names: Sequence[str]) -> None:
     if connection.vendor != "postgresql":
         model._base_manager.bulk_update(objects, names, batch_size=_BATCH // 2)
         return
-    fields = _named_fields(model, names)
-    _update(model, fields, [_values_of(made, [model._meta.pk, *fields]) for made in objects])
+    sql, fields = _update(model, tuple(names)), _keyed(model, tuple(names))
+    with prepared_cursor() as cursor:
+        for batch in _batches(objects):
+            cursor.execute(sql, [_as_json([_values_of(stored, fields) for stored in batch], fields)])
 
 
-def update_rows(model: type[Model], rows: Sequence[Row], names: Sequence[str]) -> None:
-    """Write these columns of stored rows, each given with its key."""
+def insert_and_update(
+    new: tuple[type[Model], Sequence[Row]], stored: tuple[type[Model], Sequence[Row]], names: Sequence[str]
+) -> None:
+    """Insert rows of one model and write these columns of rows of another, each given with its key.
+
+    The rows never were objects: of thousands, making these would cost more than all the rest. In one statement where
+    few are concerned.
+    """
+    (made, new_rows), (kept, old_rows) = new, stored
     if connection.vendor != "postgresql":
-        model._base_manager.bulk_update([model(**row) for row in rows], names, batch_size=_BATCH // 2)
-    else:
-        _update(model, _named_fields(model, names), rows)
+        made._base_manager.bulk_create([made(**row) for row in new_rows], batch_size=_BATCH)
+        kept._base_manager.bulk_update([kept(**row) for row in old_rows], names, batch_size=_BATCH // 2)
+        return
+    insert, update = _insert(made), _update(kept, tuple(names))
+    written, keyed = _written(made), _keyed(kept, tuple(names))
+    with prepared_cursor() as cursor:
+        if max(len(new_rows), len(old_rows)) <= _BATCH:
+            both = f"WITH moved AS ({update}) {insert}"
+            cursor.execute(both, [_as_json(old_rows, keyed), _as_json(new_rows, written)])
+            return
+        for batch in _batches(new_rows):
+            cursor.execute(insert, [_as_json(batch, written)])
+        for batch in _batches(old_rows):
+            cursor.execute(update, [_as_json(batch, keyed)])
 
 
-def _insert(model: type[Model], fields: _Fields, rows: Sequence[Row]) -> list[Any]:
-    """Insert with one statement a batch and return the keys."""
+@cache
+def _insert(model: type[Model]) -> str:
+    fields = _written(model)
     names = ", ".join(_column(field) for field in fields)
     # Every name comes from a model, every value is a parameter.
-    source = f"SELECT {names} FROM {_rows(fields)}"  # noqa: S608
-    sql = f"INSERT INTO {_table(model)} ({names}) {source} RETURNING {_column(model._meta.pk)}"
-    keys: list[Any] = []
-    with connection.cursor() as cursor:
-        for batch in _batches(rows):
-            cursor.execute(sql, [_as_json(batch, fields)])
-            keys += [key for (key,) in cursor.fetchall()]
-    return keys
+    return f"INSERT INTO {_table(model)} ({names}) SELECT {names} FROM {_rows(fields)}"  # noqa: S608
 
 
-def _update(model: type[Model], fields: _Fields, rows: Sequence[Row]) -> None:
-    key = model._meta.pk
+@cache
+def _update(model: type[Model], names: tuple[str, ...]) -> str:
+    key, *fields = _keyed(model, names)
     assignments = ", ".join(f"{_column(field)} = rows.{_column(field)}" for field in fields)
     stored = f"{_table(model)}.{_column(key)} = rows.{_column(key)}"
-    sql = f"UPDATE {_table(model)} SET {assignments} FROM {_rows([key, *fields])} WHERE {stored}"  # noqa: S608
-    with connection.cursor() as cursor:
-        for batch in _batches(rows):
-            cursor.execute(sql, [_as_json(batch, [key, *fields])])
+    return f"UPDATE {_table(model)} SET {assignments} FROM {_rows([key, *fields])} WHERE {stored}"  # noqa: S608
 
 
-def _stored_fields(model: type[Model]) -> _Fields:
+@cache
+def _written(model: type[Model]) -> _Fields:
+    """Return the fields that an insert writes: all but a key that the database makes."""
     key = model._meta.pk
     return [field for field in model._meta.concrete_fields if not (field is key and key.db_returning)]
 
 
-def _named_fields(model: type[Model], names: Sequence[str]) -> _Fields:
+@cache
+def _keyed(model: type[Model], names: tuple[str, ...]) -> _Fields:
     named = {field.name: field for field in model._meta.concrete_fields}
-    return [named[name] for name in names]
+    return [model._meta.pk, *(named[name] for name in names)]
 
 
 def _values_of(made: Model, fields: _Fields) -> Row:
     return {field.column: getattr(made, field.attname) for field in fields}
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _batches(rows: Sequence[Any]) -> Iterator[list[Any]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, _BATCH)):
         yield batch
 
 
-def _as_json(rows: list[Row], fields: _Fields) -> str:
+def _as_json(rows: Sequence[Row], fields: _Fields) -> str:
     """Return the rows as text; ids and instants are written as PostgreSQL reads them.
 
     Django's own fields hold what JSON carries as it is, fields of ours (encryption) prepare their values.

@@ -10,12 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import connection, transaction
+from django.db.models import CharField
 
 from audit import seal
 from audit.breaks import Break
-from audit.bulk_rows import Row, insert_rows, update_rows
+from audit.bulk_rows import Row, insert_and_update
 from audit.chain_check import check_chains
 from audit.checkpoint_check import check_checkpoints
+from audit.compiled import Parameter, Statement
 from audit.models import AuditEntry, SealedHead, StreamHead
 
 
@@ -38,7 +40,7 @@ def record(fact: Fact, *, actor: str, now: datetime) -> None:
 
 
 def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
-    """Append facts to their streams, in their order, with four statements whatever their number.
+    """Append facts to their streams, in their order, with two statements for few and four at most for a chunk of many.
 
     Raises AuditOutsideTransaction outside `transaction.atomic`.
     """
@@ -47,24 +49,34 @@ def record_many(facts: Sequence[Fact], *, actor: str, now: datetime) -> None:
     if not transaction.get_connection().in_atomic_block:
         raise AuditOutsideTransaction("audit entries belong to the transaction of the change they tell of")
     heads = _lock_heads({fact.stream for fact in facts})
-    insert_rows(AuditEntry, list(_sealed(facts, heads, actor=actor, now=now)))
-    update_rows(StreamHead, list(heads.values()), ["seq", "digest", "mac_key", "mac"])
+    entries = list(_sealed(facts, heads, actor=actor, now=now))  # which moves the heads on
+    stored = (StreamHead, list(heads.values()))
+    insert_and_update((AuditEntry, entries), stored, ["seq", "digest", "mac_key", "mac"])
 
 
 def _lock_heads(streams: set[str]) -> dict[str, Row]:
     ordered = sorted(streams)
-    heads = _locked_heads(ordered)
+    heads = _locked(ordered)
     missing = [stream for stream in ordered if stream not in heads]
     if missing:
         # Two writers of a new stream meet on the primary key: one inserts, both then lock the same row.
         StreamHead.objects.bulk_create([StreamHead(stream=stream) for stream in missing], ignore_conflicts=True)
-        heads |= _locked_heads(missing)
+        heads |= _locked(missing)
     return heads
 
 
-def _locked_heads(streams: Sequence[str]) -> dict[str, Row]:
+def _locked(streams: Sequence[str]) -> dict[str, Row]:
+    if len(streams) == 1:
+        return {head["stream"]: head for head in _HEAD.rows(stream=streams[0])}
     rows = StreamHead.objects.select_for_update().filter(stream__among=streams).order_by("stream")
     return {head["stream"]: head for head in rows.values()}
+
+
+_HEAD = Statement(
+    lambda: (
+        StreamHead.objects.select_for_update().filter(stream=Parameter("stream", CharField(max_length=100))).values()
+    )
+)
 
 
 def _sealed(facts: Iterable[Fact], heads: Mapping[str, Row], *, actor: str, now: datetime) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Activate and deactivate a patient account, with what it means for the bill (product.md rules 2, 3 and 5)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -7,11 +8,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Value
 
+from audit.bulk_rows import insert_all
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.cycle_opening import is_live, open_missing_cycles
+from billing.activation_standing import KnownCycle, Standing, known_cycles, standing_of
+from billing.cycle_opening import open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
-from billing.line_items import insert_adjustments, insert_missing_charges, live_monthly_invoices, waived_adjustments
+from billing.line_items import adjust_patient, charge_patient, live_monthly_invoices, waived_adjustments
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
@@ -59,21 +62,23 @@ def activate_patient(
     and the office lock's OfficeNotFound and OfficeBusy.
     """
     office = lock_office(office_id)
-    patient = _patient(office, patient_id)
     starts_at = activated_at or now
+    standing = standing_of(office_id=office_id, patient_id=patient_id, starts_at=starts_at, now=now)
+    if standing is None:
+        raise PatientNotFound("there is no such patient account at this office")
     if starts_at > now:
         raise TimeInFuture("activated_at lies in the future")
-    if not is_live(office, now):
+    if not standing.office_is_live:
         raise OfficeNotBillable("the office is canceled or inactive")
-    if _open_period(patient) is not None:
+    if standing.is_active:
         return ActivationResult(changed=False)
-    if ActivityPeriod.objects.filter(patient=patient, deactivated_at__gt=starts_at).exists():
+    if standing.was_active_later:
         raise PeriodsOverlap("the patient account was already active at that time")
-    ActivityPeriod.objects.create(patient=patient, office=office, activated_at=starts_at)
-    open_missing_cycles([office], as_of=now, actor=actor, now=now)
-    lines = _charge(office, patient, starts_at, now)
-    waived = _waived_cycles(office, patient, starts_at)
-    payload: dict[str, PayloadValue] = {"patient": str(patient.pk), "lines": len(lines), "waived": len(waived)}
+    insert_all([ActivityPeriod(patient_id=patient_id, office=office, activated_at=starts_at)])
+    touched = [cycle for cycle in _cycles(office, starts_at, actor, now) if cycle.end_at > starts_at]
+    lines = _charge(office, patient_id, standing, touched, now)
+    waived = _waived_cycles(office, patient_id, starts_at, touched, lines)
+    payload: dict[str, PayloadValue] = {"patient": str(patient_id), "lines": len(lines), "waived": len(waived)}
     record(Fact(office_stream(office.reference), "patient.activated", payload), actor=actor, now=now)
     return ActivationResult(changed=True, lines=tuple(lines), waived_cycles=tuple(waived))
 
@@ -116,34 +121,49 @@ def _open_period(patient: Patient) -> ActivityPeriod | None:
     return ActivityPeriod.objects.filter(patient=patient, deactivated_at__isnull=True).first()
 
 
-def _charge(office: Office, patient: Patient, starts_at: datetime, now: datetime) -> list[LineItem]:
+def _cycles(office: Office, starts_at: datetime, actor: str, now: datetime) -> list[KnownCycle]:
+    """Return the cycles that matter, with those opened that the office should have by now."""
+    known = known_cycles(office_id=office.pk, starts_at=starts_at)
+    if known and known[-1].end_at > now:
+        return known
+    open_missing_cycles([office], as_of=now, actor=actor, now=now)
+    return known_cycles(office_id=office.pk, starts_at=starts_at)
+
+
+def _charge(
+    office: Office, patient_id: UUID, standing: Standing, touched: Sequence[KnownCycle], now: datetime
+) -> list[LineItem]:
     """Add the lines of the new period and return them, the oldest cycle first."""
-    lines = LineItem.objects.filter(patient_reference=patient.pk)
-    before = set(lines.values_list("pk", flat=True))
-    # A backfill's cycle is charged when it is closed (decisions.md 11).
-    open_cycles = cycles_of_the_run().filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)
-    insert_missing_charges(list(open_cycles), now=now, patient=patient.pk)
-    insert_adjustments(_open_invoice(office), now=now, patient=patient.pk)
-    return list(
-        lines.exclude(pk__in=before).select_related("invoice").defer("invoice__internal_note").order_by("cycle_key")
-    )
+    lines: list[LineItem] = []
+    for cycle in touched:
+        # A backfill's cycle is charged when it is closed (decisions.md 11).
+        if cycle.closed_at is None and not cycle.is_backfilled:
+            lines += charge_patient(cycle_id=cycle.id, patient=patient_id, now=now, has_gaps=standing.has_gaps)
+    if standing.is_behind or any(cycle.closed_at for cycle in touched):
+        for invoice_id in _open_invoice(office):
+            lines += adjust_patient(invoice_id=invoice_id, patient=patient_id, now=now, has_gaps=standing.has_gaps)
+    return sorted(lines, key=lambda line: str(line.cycle_key))
 
 
-def _open_invoice(office: Office) -> dict[UUID, UUID]:
-    """Return, by office, the newest open monthly invoice: the one that adjustments for closed cycles go on."""
+def _open_invoice(office: Office) -> list[UUID]:
+    """Return the newest open monthly invoice, if any: the one that adjustments for closed cycles go on."""
     drafts = Invoice.objects.filter(
         cycle__in=cycles_of_the_run().filter(office=office),
         invoice_type=InvoiceType.MONTHLY,
         status=InvoiceStatus.DRAFT,
         closed_at__isnull=True,
     )
-    return dict(drafts.order_by("-cycle__index").values_list("office", "pk")[:1])
+    return list(drafts.order_by("-cycle__index").values_list("pk", flat=True)[:1])
 
 
-def _waived_cycles(office: Office, patient: Patient, starts_at: datetime) -> list[str]:
+def _waived_cycles(
+    office: Office, patient_id: UUID, starts_at: datetime, touched: Sequence[KnownCycle], lines: Sequence[LineItem]
+) -> list[str]:
     """Return the keys of cycles the period touches that stay free: what charged them was canceled for good."""
-    charged = LineItem.objects.filter(patient_reference=patient.pk, cycle_key=OuterRef("key"), live=True)
-    let_off = waived_adjustments(Value(patient.pk), OuterRef("key"))
+    if {cycle.key for cycle in touched} <= {line.cycle_key for line in lines}:
+        return []  # as a rule: the new period is charged wherever it reaches
+    charged = LineItem.objects.filter(patient_reference=patient_id, cycle_key=OuterRef("key"), live=True)
+    let_off = waived_adjustments(Value(patient_id), OuterRef("key"))
     waived = ~Q(Exists(live_monthly_invoices(OuterRef("pk")))) | Q(Exists(let_off))
     return list(
         BillingCycle.objects.filter(Q(office=office, end_at__gt=starts_at) & ~Exists(charged) & waived)

@@ -4,32 +4,43 @@ product.md rule 1: billable when active at any moment of the cycle, at most once
 `active_patient` when active across the start (periods that touch count as one), otherwise `patient_activation`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.models.fields import BooleanField, DateTimeField, IntegerField
+from django.db.models.expressions import Combinable
+from django.db.models.fields import BigIntegerField, BooleanField, DateTimeField, IntegerField, UUIDField
 
+from audit.compiled import Parameter, Statement
 from billing.live_time import offices_with_gaps, while_live
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem, NewUUID
-from billing.set_based import insert_from
+from billing.set_based import insert_from, inserted_from
 
 _STARTS = "office__activity_periods__activated_at"
 _ENDS = "office__activity_periods__deactivated_at"
 _PATIENT = "office__activity_periods__patient_id"
+Charges = QuerySet[BillingCycle, dict[str, object]]
 
 
-def insert_missing_charges(cycles: Sequence[BillingCycle], *, now: datetime, patient: UUID | None = None) -> int:
+def insert_missing_charges(cycles: Sequence[BillingCycle], *, now: datetime) -> int:
     """Charge each billable patient of these open cycles who has no live line in them yet; return the lines added.
 
-    With `patient`, only that one. A cycle without an open monthly invoice (canceled: waived) gets nothing.
+    A cycle without an open monthly invoice (canceled: waived) gets nothing.
     """
     return sum(
-        _insert_charges(group, now=now, patient=patient, live_only=live_only)
+        insert_from(LineItem, _charges(_among([cycle.pk for cycle in group]), live_only=live_only), **_columns(now))
         for group, live_only in _by_gap(cycles)
         if group
     )
+
+
+def charge_patient(*, cycle_id: int, patient: UUID, now: datetime, has_gaps: bool) -> list[LineItem]:
+    """Do the same for one open cycle and one patient; return the line, if one was missing."""
+    statement = _CHARGES_WITHIN_GAPS if has_gaps else _CHARGES
+    sql, params = statement.sql(cycle=cycle_id, patient=patient, now=now)
+    return inserted_from(LineItem, sql, params, list(_columns(now)))
 
 
 def _by_gap(cycles: Sequence[BillingCycle]) -> list[tuple[list[BillingCycle], bool]]:
@@ -41,48 +52,70 @@ def _by_gap(cycles: Sequence[BillingCycle]) -> list[tuple[list[BillingCycle], bo
     ]
 
 
-def _insert_charges(cycles: Sequence[BillingCycle], *, now: datetime, patient: UUID | None, live_only: bool) -> int:
-    touching = _open_and_touching([cycle.pk for cycle in cycles])
-    if patient is not None:
-        touching &= Q(**{_PATIENT: patient})
+def _charges(cycles: Q, *, live_only: bool) -> Charges:
+    """Return what these cycles lack, a row for each line."""
     counted = _ends_after_the_start()
     if live_only:
         counted &= Q(while_live(_STARTS, _ENDS))
-    billable = (
-        BillingCycle.objects.filter(touching & ~Q(_already_charged()))
+    crossing, ending, starting = (
+        Q(**{f"{_STARTS}__lt": F("start_at")}) & _ends_after_the_start(),
+        Q(**{_ENDS: F("start_at")}),
+        Q(**{_STARTS: F("start_at")}),
+    )
+    return (
+        BillingCycle.objects.filter(cycles & _open_and_touching() & ~Q(_already_charged()))
         .values("invoices__pk", "key", "unit_price_cents", _PATIENT)
         .annotate(
             overlapping=Count("pk", filter=counted),
-            crossing=Count("pk", filter=Q(**{f"{_STARTS}__lt": F("start_at")}) & _ends_after_the_start()),
-            ending=Count("pk", filter=Q(**{_ENDS: F("start_at")})),
-            starting=Count("pk", filter=Q(**{_STARTS: F("start_at")})),
+            crossing=Count("pk", filter=crossing),
+            ending=Count("pk", filter=ending),
+            starting=Count("pk", filter=starting),
         )
         .filter(overlapping__gt=0)
     )
-    item_type = Case(
+
+
+def _item_type() -> Case:
+    return Case(
         When(Q(crossing__gt=0) | Q(ending__gt=0, starting__gt=0), then=Value(ItemType.ACTIVE_PATIENT)),
         default=Value(ItemType.PATIENT_ACTIVATION),
         output_field=CharField(),
     )
-    return _insert(billable, invoice="invoices__pk", item_type=item_type, now=now)
 
 
-def _open_and_touching(cycle_ids: Sequence[int]) -> Q:
+def _among(cycle_ids: Sequence[int]) -> Q:
+    # Both sides of the join by id: without statistics (a first run) the planner would walk every draft there is.
+    return Q(pk__among=cycle_ids, invoices__cycle__among=cycle_ids)
+
+
+def _open_and_touching() -> Q:
     """Say which cycles have an open monthly invoice, and which periods of their offices reach into them.
 
     Periods that end at the very start do not make a patient billable, but one that touches them then carries on.
     """
     return (
-        # Both sides of the join by id: without statistics (a first run) the planner would walk every draft there is.
-        Q(pk__among=cycle_ids, invoices__cycle__among=cycle_ids)
-        & Q(invoices__invoice_type=InvoiceType.MONTHLY, invoices__status=InvoiceStatus.DRAFT)
+        Q(invoices__invoice_type=InvoiceType.MONTHLY, invoices__status=InvoiceStatus.DRAFT)
         & Q(invoices__closed_at__isnull=True)
         & Q(**{f"{_STARTS}__lt": F("end_at")})
         & (Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gte": F("start_at")}))
     )
 
 
-def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime, patient: UUID | None = None) -> int:
+def _of_one_patient(*, live_only: bool) -> Callable[[], QuerySet[Any, Any]]:
+    def build() -> QuerySet[Any, Any]:
+        cycle, patient = Parameter("cycle", BigIntegerField()), Parameter("patient", UUIDField())
+        only = Q(**{"pk": cycle, "invoices__cycle": cycle, _PATIENT: patient})
+        columns = _columns(Parameter("now", DateTimeField()))
+        return _charges(only, live_only=live_only).values_list(*columns.values())
+
+    return build
+
+
+# An activation asks one of these (audit/compiled.py).
+_CHARGES, _CHARGES_WITHIN_GAPS = Statement(_of_one_patient(live_only=False)), Statement(_of_one_patient(live_only=True))
+
+
+def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime) -> int:
     """Charge, on these open invoices (by office), what became known of their closed cycles after they closed.
 
     One `adjustment` line for each unbilled patient and closed cycle, at that cycle's frozen price (product.md
@@ -94,13 +127,22 @@ def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime, patient:
     for live_only in (False, True):
         targets = [invoice for office, invoice in invoices.items() if (office in gaps) == live_only]
         if targets:
-            added += _insert_adjustments(targets, now=now, patient=patient, live_only=live_only)
+            added += insert_from(LineItem, _adjustments(targets, live_only=live_only), **_adjustment_columns(now))
     return added
 
 
-def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID | None, live_only: bool) -> int:
+def adjust_patient(*, invoice_id: UUID, patient: UUID, now: datetime, has_gaps: bool) -> list[LineItem]:
+    """Do the same for one patient, on this open invoice; return the lines."""
+    columns = _adjustment_columns(now)
+    unbilled = _adjustments([invoice_id], live_only=has_gaps, only=Q(**{_PATIENT: patient}))
+    sql, params = unbilled.values_list(*columns.values()).query.sql_with_params()
+    return inserted_from(LineItem, sql, params, list(columns))
+
+
+def _adjustments(targets: Sequence[UUID], *, live_only: bool, only: Q | None = None) -> Charges:
     late = (
-        Q(office__invoices__among=targets)
+        (only or Q())  # in this one filter: a later one would join the periods a second time
+        & Q(office__invoices__among=targets)
         & Q(closed_at__isnull=False, office__activity_periods__id__gt=F("last_period_id"))
         & Q(**{f"{_STARTS}__lt": F("end_at")})
         & _ends_after_the_start()
@@ -108,16 +150,13 @@ def _insert_adjustments(targets: Sequence[UUID], *, now: datetime, patient: UUID
         & ~Q(Exists(waived_adjustments(OuterRef(_PATIENT), OuterRef("key"))))
         & Q(Exists(live_monthly_invoices(OuterRef("pk"))))
     )
-    if patient is not None:
-        late &= Q(**{_PATIENT: patient})
     if live_only:
         late &= Q(while_live(_STARTS, _ENDS))
-    unbilled = (
+    return (
         BillingCycle.objects.filter(late)
         .values("office__invoices__pk", "key", "unit_price_cents", _PATIENT)
         .annotate(overlapping=Count("pk"))  # one line, however many periods touch the cycle
     )
-    return _insert(unbilled, invoice="office__invoices__pk", item_type=Value(ItemType.ADJUSTMENT), now=now)
 
 
 def live_monthly_invoices(cycle: OuterRef) -> QuerySet[Invoice]:
@@ -139,19 +178,24 @@ def _ends_after_the_start() -> Q:
     return Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")})
 
 
-def _insert(
-    charges: QuerySet[BillingCycle, dict[str, object]], *, invoice: str, item_type: Case | Value, now: datetime
-) -> int:
-    return insert_from(
-        LineItem,
-        charges,
-        id=NewUUID(),
-        invoice=invoice,
-        item_type=item_type,
-        cycle_key="key",
-        patient_reference=_PATIENT,
-        quantity=Value(1, output_field=IntegerField()),
-        unit_price_cents="unit_price_cents",
-        live=Value(value=True, output_field=BooleanField()),
-        created_at=Value(now, output_field=DateTimeField()),
-    )
+def _columns(now: datetime | Parameter) -> dict[str, str | Combinable]:
+    """Say which field of a new line is filled from what."""
+    return _line("invoices__pk", _item_type(), now)
+
+
+def _adjustment_columns(now: datetime) -> dict[str, str | Combinable]:
+    return _line("office__invoices__pk", Value(ItemType.ADJUSTMENT), now)
+
+
+def _line(invoice: str, item_type: Case | Value, now: datetime | Parameter) -> dict[str, str | Combinable]:
+    return {
+        "id": NewUUID(),
+        "invoice": invoice,
+        "item_type": item_type,
+        "cycle_key": "key",
+        "patient_reference": _PATIENT,
+        "quantity": Value(1, output_field=IntegerField()),
+        "unit_price_cents": "unit_price_cents",
+        "live": Value(value=True, output_field=BooleanField()),
+        "created_at": now if isinstance(now, Parameter) else Value(now, output_field=DateTimeField()),
+    }

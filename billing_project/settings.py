@@ -121,7 +121,11 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     # Compiling a statement costs up to 600 ms each time, and ours run in 10 (bench/billing_run.py).
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+    _options = DATABASES["default"].setdefault("OPTIONS", {})
+    _options.setdefault("options", "-c jit=off")
+    if env.bool("PREPARED_STATEMENTS", default=True):
+        # Nothing is prepared for being frequent, only what asks for it (audit/compiled.py).
+        _options.setdefault("prepare_threshold", sys.maxsize)
 
 # --- Cache: the shared rate limiter needs one that every process sees ---
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}

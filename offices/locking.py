@@ -1,11 +1,12 @@
 """The office lock: the first lock of every use case, and the only one most need (architecture.md, "One lock order")."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db import OperationalError, connection, transaction
-from django.db.models import QuerySet
+from django.db import OperationalError, connection
+from django.db.models import QuerySet, UUIDField
 
+from audit.compiled import Parameter, Statement
 from offices.models import Office
 
 LOCK_TIMEOUT = "3s"  # decisions.md 39: longer than any use case holds it, shorter than a client waits
@@ -28,7 +29,7 @@ def lock_office(office_id: UUID) -> Office:
 
     Raises OfficeNotFound, OfficeBusy after LOCK_TIMEOUT, OfficeLockOutsideTransaction.
     """
-    offices = _locked(Office.objects.filter(pk=office_id))
+    offices: list[Office] = _locked(lambda: _ONE.objects(office=office_id))
     if not offices:
         raise OfficeNotFound("there is no such office")
     return offices[0]
@@ -39,22 +40,30 @@ def lock_offices(office_ids: Iterable[UUID], *, skip_locked: bool = False) -> li
 
     Raises OfficeBusy, OfficeLockOutsideTransaction.
     """
-    return _locked(Office.objects.filter(pk__among=list(office_ids)).order_by("pk"), skip_locked=skip_locked)
+    offices = Office.objects.filter(pk__among=list(office_ids)).order_by("pk")
+    return _locked(lambda: list(_for_update(offices, skip_locked=skip_locked)))
 
 
-def _locked(offices: QuerySet[Office], *, skip_locked: bool = False) -> list[Office]:
+def _locked(read: Callable[[], list[Office]]) -> list[Office]:
     if not connection.in_atomic_block:
         raise OfficeLockOutsideTransaction("lock an office inside transaction.atomic")
     if connection.vendor != "postgresql":
-        # SQLite: the transaction began with the one write lock (transaction_mode IMMEDIATE).
-        return list(offices)
+        return read()
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
     try:
-        with transaction.atomic():
-            # NO KEY: rows that point at the office may be inserted meanwhile; everybody who decides takes this lock.
-            return list(offices.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked))
+        return read()
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
+        if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available: this transaction is over
             raise OfficeBusy("the office is busy; try again") from None
         raise
+
+
+def _for_update(offices: QuerySet[Office], *, skip_locked: bool = False) -> QuerySet[Office]:
+    if connection.vendor != "postgresql":
+        return offices  # SQLite: the transaction began with the one write lock (transaction_mode IMMEDIATE)
+    # NO KEY: rows that point at the office may be inserted meanwhile; everybody who decides takes this lock.
+    return offices.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
+
+
+_ONE = Statement(lambda: _for_update(Office.objects.filter(pk=Parameter("office", UUIDField()))))

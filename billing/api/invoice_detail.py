@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import CharField, F, UUIDField
 
+from audit.compiled import Parameter, Statement
 from billing.api.invoice_rows import Row, invoice_rows, line_rows
 from billing.models import BillingCycle, HostedInvoicePage, Payment
 from offices.models import OfficeStatus
@@ -53,15 +54,23 @@ def _terms(lines: Sequence[Row]) -> dict[tuple[UUID, str | None], Row]:
     keys = {line["cycle_key"] for line in lines if line["cycle_key"]}
     if not keys:
         return {}
-    cycles = BillingCycle.objects.filter(office__in={line["office_id"] for line in lines}, key__in=keys).values(
-        "office_id",
+    (office,) = {line["office_id"] for line in lines}
+    cycles = _TERMS.rows(office=office, first=min(keys), last=max(keys))
+    return {(office, cycle["key"]): _price(cycle) for cycle in cycles}
+
+
+def _cycles_between() -> Any:
+    office, (first, last) = Parameter("office", UUIDField()), (Parameter(name, CharField()) for name in ("first", "last"))
+    return BillingCycle.objects.filter(office=office, key__gte=first, key__lte=last).values(
         "key",
         "status",
         version_on=F("price_version__effective_on"),
         override_on=F("price_override__starts_on"),
         override_until=F("price_override__ends_on"),
     )
-    return {(cycle["office_id"], cycle["key"]): _price(cycle) for cycle in cycles}
+
+
+_TERMS = Statement(_cycles_between)
 
 
 def _price(cycle: Mapping[str, Any]) -> Row:

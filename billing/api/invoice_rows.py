@@ -7,9 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import CharField, F, OuterRef, Q, QuerySet, Subquery, Sum, UUIDField, Value
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 
+from audit.compiled import Parameter
+from billing.api.compiled_pages import CompiledPages
 from billing.api.tenants import of_offices
 from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, LineItem, Payment, PaymentStatus
 
@@ -28,18 +31,29 @@ _PAYMENT_COLUMNS = (
     "paid_at",
     "failed_at",
 )
+_FILTERS = {"status": "status", "invoice_type": "invoice_type", "cycle": "cycle__key"}
 # A canceled invoice shows the lines it had, though they no longer count as charged.
 _SHOWN = Q(live=True) | Q(invoice__status=InvoiceStatus.CANCELED)
 
 
-def invoice_rows(office_id: UUID) -> Rows:
+def invoice_rows(office_id: UUID | Parameter) -> Rows:
     """Return the office's invoices; the total of an open one is the running sum of its lines."""
-    return of_offices(Invoice.objects.all(), [office_id]).values(
+    return Invoice.objects.filter(office_id=office_id).values(
         *_COLUMNS,
         start_date=F("cycle__start_date"),
         end_date=F("cycle__end_date"),
         shown_total_cents=_total(),
     )
+
+
+def invoice_pages(office_id: UUID, filters: Mapping[str, str]) -> Any:
+    """Return the same to be paged, with the list's filters applied."""
+    return CompiledPages(_invoices, tuple(sorted(filters)), {"office": office_id, **filters})
+
+
+def _invoices(filters: tuple[str, ...]) -> Rows:
+    chosen = {_FILTERS[name]: Parameter(name, CharField()) for name in filters}
+    return invoice_rows(Parameter("office", UUIDField())).filter(**chosen)
 
 
 def line_rows(**conditions: Any) -> Rows:
@@ -56,6 +70,22 @@ def line_rows(**conditions: Any) -> Rows:
         charge_reason=F("invoice__charge_reason"),
         office_id=F("invoice__office_id"),
     )
+
+
+def row_of_line(line: LineItem, office_id: UUID) -> Row:
+    """Return a new line of a monthly invoice as `line_rows` would."""
+    return {
+        "id": line.pk,
+        "invoice_id": line.invoice_id,
+        "item_type": line.item_type,
+        "cycle_key": line.cycle_key,
+        "patient_reference": line.patient_reference,
+        "quantity": line.quantity,
+        "unit_price_cents": line.unit_price_cents,
+        "total_cents": line.quantity * line.unit_price_cents,
+        "charge_reason": "",
+        "office_id": office_id,
+    }
 
 
 def payment_row(office_ids: Collection[UUID] | None, invoice_id: UUID) -> Row | None:
@@ -80,6 +110,7 @@ def amount_due(row: Mapping[str, Any]) -> int:
 
 def _total() -> Coalesce:
     """Return the frozen total, or else the sum of the lines; only open invoices are summed."""
-    lines = LineItem.objects.filter(_SHOWN, invoice=OuterRef("pk")).order_by().values("invoice")
+    shown = Q(live=True) | Q(Exact(OuterRef("status"), Value(InvoiceStatus.CANCELED)))  # as _SHOWN, without a join
+    lines = LineItem.objects.filter(shown, invoice=OuterRef("pk")).order_by().values("invoice")
     running = Subquery(lines.annotate(total=Sum(LINE_TOTAL)).values("total"))
     return Coalesce("total_cents", running, Value(0))

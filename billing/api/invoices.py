@@ -24,9 +24,9 @@ from billing.api.invoice_contract import (
     payment_status,
 )
 from billing.api.invoice_detail import invoice_detail
-from billing.api.invoice_rows import Rows, invoice_rows, payment_row
+from billing.api.invoice_rows import invoice_pages, payment_row
 from billing.api.pagination import NewestFirst
-from billing.api.rows_as_json import as_json
+from billing.api.rows_as_json import all_as_json, as_json
 from billing.api.viewset import OfficeViewSet
 from billing.charges import (
     OfficeClosed,
@@ -94,8 +94,8 @@ class InvoiceViewSet(OfficeViewSet):
     )
     def list(self, request: Request, office_id: UUID) -> Response:  # noqa: ARG002
         """Return a page of invoices without their lines. Needs `invoices:read`."""
-        page = self.paginate_queryset(self._filtered(office_id))
-        return self.get_paginated_response([as_json(InvoiceSerializer, row) for row in page or ()])
+        page = self.paginate_queryset(invoice_pages(office_id, self.query))
+        return self.get_paginated_response(all_as_json(InvoiceSerializer, page or ()))
 
     @extend_schema(
         operation_id="invoice_retrieve",
@@ -119,10 +119,6 @@ class InvoiceViewSet(OfficeViewSet):
         if row is None:
             raise NotFound
         return Response(as_json(PaymentStatusSerializer, payment_status(row, now=timezone.now())))
-
-    def _filtered(self, office_id: UUID) -> Rows:
-        columns = {"status": "status", "invoice_type": "invoice_type", "cycle": "cycle__key"}
-        return invoice_rows(office_id).filter(**{columns[name]: value for name, value in self.query.items()})
 
 
 class ChargeViewSet(OfficeViewSet):

@@ -19,7 +19,7 @@ from billing.activation import (
 )
 from billing.api.errors import conflicts
 from billing.api.invoice_detail import explained
-from billing.api.invoice_rows import line_rows
+from billing.api.invoice_rows import row_of_line
 from billing.api.pagination import ByReference
 from billing.api.patient_contract import (
     ActivatedSerializer,
@@ -32,7 +32,7 @@ from billing.api.patient_contract import (
     RegisteredPatientSerializer,
 )
 from billing.api.patient_rows import patient_rows
-from billing.api.rows_as_json import as_json
+from billing.api.rows_as_json import all_as_json, as_json
 from billing.api.tenants import office_of
 from billing.api.viewset import OfficeViewSet
 from billing.models import Scope
@@ -102,7 +102,7 @@ class PatientViewSet(OfficeViewSet):
     def list(self, request: Request) -> Response:  # noqa: ARG002
         """Return a page of references with their activity, in the order of the reference. Needs `patients:read`."""
         page = self.paginate_queryset(patient_rows(self.named_office(self.query)))
-        return self.get_paginated_response([as_json(PatientSerializer, row) for row in page or ()])
+        return self.get_paginated_response(all_as_json(PatientSerializer, page or ()))
 
     @extend_schema(
         operation_id="patient_activate",
@@ -120,8 +120,9 @@ class PatientViewSet(OfficeViewSet):
 
         An account that is active already answers 200 with `changed` false. Needs `patients:write`.
         """
+        office_id = self._office_of(patient_id)
         result = activate_patient(
-            office_id=self._office_of(patient_id),
+            office_id=office_id,
             patient_id=patient_id,
             activated_at=self.read(ActivateSerializer).get("activated_at"),
             actor=self.credential.actor,
@@ -131,7 +132,7 @@ class PatientViewSet(OfficeViewSet):
             "patient_id": patient_id,
             "active": True,
             "changed": result.changed,
-            "line_items": explained(line_rows(pk__in=[line.pk for line in result.lines]).order_by("cycle_key")),
+            "line_items": explained(row_of_line(line, office_id) for line in result.lines),
             "waived_cycles": result.waived_cycles,
         }
         return Response(

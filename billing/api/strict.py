@@ -6,6 +6,7 @@ Messages never repeat what was sent: a value may be a patient's (privacy.md, "Ev
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 
 from billing import money
 
@@ -25,6 +27,12 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # an earlier time is a program's de
 
 class StrictSerializer(serializers.Serializer[Any]):
     """A body or a query string in which every name is known."""
+
+    @classmethod
+    @cache
+    def needs_something(cls) -> bool:
+        """Return whether there is a field that must be given, or that has a value without being given."""
+        return any(field.required or field.default is not empty for field in cls().fields.values())
 
     def to_internal_value(self, data: Any) -> Any:
         """Refuse unknown names, then read the known ones."""

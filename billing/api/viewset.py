@@ -131,6 +131,8 @@ class OfficeViewSet(GenericViewSet[Any]):
     def _read_query(self, request: Request) -> Mapping[str, Any]:
         """Return the validated query parameters; unknown and repeated ones are refused, never ignored."""
         known = self.queries.get(self.action, StrictSerializer)
+        if not request.query_params and not known.needs_something():
+            return {}
         paging = PAGE_PARAMETERS if self.action == "list" else frozenset()
         refuse_unknown(set(request.query_params) - set(known().fields) - paging, code="unknown_parameter")
         for name, values in request.query_params.lists():
