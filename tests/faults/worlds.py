@@ -12,7 +12,7 @@ from datetime import datetime
 from django.core.management import call_command
 from django.db import connection
 
-from tests.billing.scenes import OPENED_AT, SharedClock, due_office
+from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, due_office
 from tests.builders import ACTOR
 from tests.canary.people import people
 from tests.faults.services import Cluster
@@ -90,7 +90,8 @@ class Workshop:
         try:
             with stripe_process(seed) as stripe:
                 world = World(name, seed, self.cluster, stripe)
-                self.workers = self.workers or [Workers(stripe), Workers(stripe)]
+                if not self.workers:
+                    self._start_workers(stripe)
                 for worker in self.workers:
                     worker.stripe = stripe
                 world.workers = self.workers
@@ -98,6 +99,19 @@ class Workshop:
         finally:
             connection.close()
             self.cluster.drop(name)
+
+    def _start_workers(self, stripe: RemoteStripe) -> None:
+        """Warm each in a scratch world of its own month end."""
+        for scratch in ("scratch_1", "scratch_2"):
+            self.cluster.copy(DUE, scratch)
+            worker = Workers(stripe)
+            with stripe_process(0) as scratch_stripe:
+                worker.stripe = scratch_stripe
+                scratch_stripe.set_faults(enabled=False)
+                worker.order("warm", CLOSED_AT, database=scratch)
+                worker.answer()
+            self.cluster.drop(scratch)
+            self.workers.append(worker)
 
     def close(self) -> None:
         for worker in self.workers:
