@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import threading
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -35,10 +34,8 @@ logger = logging.getLogger(__name__)
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 # Stripe tells clients when to come back after a 429; a second is its usual answer.
 RETRY_AFTER_SECONDS = 1
-# A held reply is let go after this time even if a test forgot to release it.
+# What is held is let go after this time even if a test forgot to release it.
 HOLD_SECONDS = 30.0
-# Long enough for a worker to die meanwhile, and for another one to come.
-LATE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Api:
             return self._send(_reply(stored.status, stored.body, request, request_id, replayed), fault)
         try:
             if fault is Fault.LATE:
-                time.sleep(LATE_SECONDS)
+                self.script.released.wait(HOLD_SECONDS)
             with self.lock:
                 result = self._run(request, route, object_id, fault, request_id)
                 if key and result.status:

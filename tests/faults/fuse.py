@@ -7,6 +7,7 @@ commits and requests to Stripe, each before or after. `moment` is the one that i
 import json
 import os
 import signal
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -17,22 +18,27 @@ from django.db import OperationalError, connection
 
 from billing import fail_points
 
-IN_FLIGHT_SECONDS = 0.05  # after the request has left, long before a late Stripe acts on it (`Fault.LATE`)
+SECONDS_TO_LINGER = 0.4  # for others to come by meanwhile
+IN_FLIGHT_SECONDS = 0.05  # then the request has left, and a late Stripe (`Fault.LATE`) has not answered
 
 
 class Fuse:
     """Counts every place that the worker comes by, tells the fail points, and goes off at the ordered one.
 
-    `plan`: `kind` (point, statement, commit, request, moment), `hit` from 1 on, `side` (before, after; of a commit
-    `lost`, of a request `during`), `point` for a named one, and `end`: kill or stop.
+    `plan`: `kind` (point, statement, commit, request, write, moment), `hit` from 1 on, `side` (before, after; of a
+    commit `lost`, of a write `during`), `point` for a named one, and `end`: kill, stop or linger.
     """
 
     def __init__(self, plan: dict[str, Any], tell: Callable[[str], None], stripe: str) -> None:
         self.plan, self.tell, self.stripe = plan, tell, stripe
         self.counts: Counter[str] = Counter()
 
-    def install(self) -> None:
+    def install_points(self) -> None:
+        """Watch the named fail points alone: what a program with several connections can be given."""
         fail_points.install(self._at_point)
+
+    def install(self) -> None:
+        self.install_points()
         connection.execute_wrappers.append(self._statement)
         self._wrap_commit()
         self._wrap_requests()
@@ -66,12 +72,13 @@ class Fuse:
         pool = urllib3.connectionpool.HTTPConnectionPool
         send = pool.urlopen
 
-        def counted(*values: Any, **named: Any) -> Any:
+        def counted(own: Any, method: str, url: str, *values: Any, **named: Any) -> Any:
             self._come_by("request", "before")
-            if self._is_here("request", "during"):
-                _make_late(self.stripe)
+            self.counts["write"] += method == "POST"
+            if method == "POST" and self._is_here("write", "during"):
+                _make_late(self.stripe, f"{method} {url}")
                 _die_in(IN_FLIGHT_SECONDS)
-            answer = send(*values, **named)
+            answer = send(own, method, url, *values, **named)
             self._come_by("request", "after")
             return answer
 
@@ -81,7 +88,14 @@ class Fuse:
         if side == "before":
             self.counts[name or kind] += 1
         if self._is_here(kind, side, name):
-            os.kill(os.getpid(), signal.SIGSTOP if self.plan.get("end") == "stop" else signal.SIGKILL)
+            self._go_off()
+
+    def _go_off(self) -> None:
+        end = self.plan.get("end", "kill")
+        if end == "linger":
+            time.sleep(SECONDS_TO_LINGER)
+        else:
+            os.kill(os.getpid(), signal.SIGSTOP if end == "stop" else signal.SIGKILL)
 
     def _is_here(self, kind: str, side: str, name: str = "") -> bool:
         plan = self.plan
@@ -96,8 +110,8 @@ def _die_in(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
 
 
-def _make_late(stripe: str) -> None:
-    """Let Stripe act on the next request only after we are dead."""
-    body = json.dumps({"target": "*", "steps": ["LATE"]}).encode()
+def _make_late(stripe: str, target: str) -> None:
+    """Let Stripe act on this request only when somebody says so, long after we are dead."""
+    body = json.dumps({"target": target, "steps": ["LATE"]}).encode()
     request = urllib.request.Request(f"{stripe}/_standin/script", body, method="POST")
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -56,12 +57,18 @@ def _charge(order: dict[str, Any], now: datetime) -> None:
     charges.charge_office(office_id=UUID(order["office"]), charge=charge, actor=ACTOR, now=now)
 
 
+def _clock(order: dict[str, Any]) -> Callable[[], datetime]:
+    """The time of the order, or what the shared file says now: it may jump while a worker is at work."""
+    shared = Path(order["clock"]) if "clock" in order else None
+    return lambda: datetime.fromisoformat(shared.read_text() if shared else order["at"])
+
+
 ACTS: dict[str, Callable[[dict[str, Any], datetime], object]] = {
     "run": lambda _order, now: billing_run.run_due(as_of=now, actor=ACTOR, now=now),
-    "deliver": lambda _order, now: delivery.deliver_due(clock=lambda: now),
-    "events": lambda _order, now: stripe_events.process_due(clock=lambda: now),
-    "replay": lambda _order, now: event_replay.replay_events(since=None, actor=ACTOR, clock=lambda: now),
-    "silence": lambda _order, now: silence.notice_silence(clock=lambda: now),
+    "deliver": lambda order, _now: delivery.deliver_due(clock=_clock(order)),
+    "events": lambda order, _now: stripe_events.process_due(clock=_clock(order)),
+    "replay": lambda order, _now: event_replay.replay_events(since=None, actor=ACTOR, clock=_clock(order)),
+    "silence": lambda order, _now: silence.notice_silence(clock=_clock(order)),
     "checkpoint": lambda _order, now: make_checkpoint(now=now),
     "canary": lambda _order, now: canary.run_canary(actor=ACTOR, now=now),
     "activate": lambda order, now: _patient(activation.activate_patient, order, now),

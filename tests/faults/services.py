@@ -44,7 +44,7 @@ class Cluster:
     """A PostgreSQL cluster in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self.port = folder, free_port()
+        self.folder, self.port = folder, free_port()
         self._programs = _programs()
         self._data = folder / "data"
         if os.geteuid() == 0:
@@ -75,7 +75,7 @@ class Cluster:
         return time.monotonic() - started
 
     def log(self) -> str:
-        return (self._folder / "log").read_text(errors="replace")
+        return (self.folder / "log").read_text(errors="replace")
 
     def stop(self) -> None:
         with suppress(subprocess.CalledProcessError):
@@ -83,16 +83,16 @@ class Cluster:
 
     def _start(self) -> None:
         options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
             f" -c max_connections={CONNECTIONS}"
         )
-        self._run("pg_ctl", "-D", self._data, "-l", self._folder / "log", "-w", "-o", options, "start")
+        self._run("pg_ctl", "-D", self._data, "-l", self.folder / "log", "-w", "-o", options, "start")
 
     def _run(self, program: str, *arguments: object) -> None:
         user = OWNER if os.geteuid() == 0 else None
         subprocess.run(
             [self._programs / program, *map(str, arguments)],
-            cwd=self._folder, user=user, group=user, extra_groups=[] if user else None, check=True,
+            cwd=self.folder, user=user, group=user, extra_groups=[] if user else None, check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

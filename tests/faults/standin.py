@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import Any
 from sandbox.stripe_standin import Fault, Faults, StripeStandIn, WebhookFault
 from sandbox.stripe_standin.dashboard import Dashboard
 from sandbox.stripe_standin.errors import StripeFailure
+from tests.faults.shifted import seconds
 
 API_KEY, WEBHOOK_SECRET = "sk_test_stand_in", "whsec_test_current"  # those of tests/settings.py
 # All of it passes by itself. What Stripe says wrongly needs a person, and has tests of its own.
@@ -33,7 +35,6 @@ RATES = {
     Fault.ERROR_AFTER_COMMIT: 0.03,
     Fault.HANG_AFTER_COMMIT: 0.03,
     Fault.MALFORMED_BODY: 0.01,
-    Fault.PRUNED_KEYS: 0.02,
 }
 WEBHOOK_RATES = {
     WebhookFault.DROPPED: 0.1, WebhookFault.DUPLICATED: 0.2, WebhookFault.REORDERED: 0.2, WebhookFault.DELAYED: 0.1,
@@ -90,10 +91,10 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def stripe_process(seed: int, *, webhook_url: str = "") -> Iterator[RemoteStripe]:
-    """Run a stand-in whose faults follow the seed."""
+def stripe_process(seed: int, *, webhook_url: str = "", clock: str = "") -> Iterator[RemoteStripe]:
+    """Run a stand-in whose faults follow the seed; `clock` names a file that shifts its time (shifted.py)."""
     command = [sys.executable, "-m", "tests.faults.standin", "--seed", str(seed), "--webhook-url", webhook_url]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--clock", clock], stdout=subprocess.PIPE, text=True)
     try:
         yield RemoteStripe(process.stdout.readline().strip())
     finally:
@@ -106,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--webhook-url", default="")
+    parser.add_argument("--clock", default="")
     options = parser.parse_args()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -113,6 +115,9 @@ def main() -> None:
         api_keys={API_KEY}, webhook_url=options.webhook_url or None, webhook_secret=WEBHOOK_SECRET,
         faults=Faults(options.seed, RATES, WEBHOOK_RATES, on_reads=True),
     ) as standin:  # fmt: skip
+        if options.clock:
+            standin.clock.now = lambda: int(time.time() + seconds(options.clock))
+            standin.courier.signing_time = lambda: time.time() + seconds(options.clock)
         sys.stdout.write(f"{standin.base_url}\n")
         sys.stdout.flush()
         stopped.wait()

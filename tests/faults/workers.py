@@ -24,6 +24,7 @@ class Workers:
 
     def __init__(self, stripe: Any) -> None:
         self.stripe = stripe
+        self.always: dict[str, Any] = {}  # what goes with each order
         self.server = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.kill_server"],
             stdin=subprocess.PIPE,
@@ -45,7 +46,7 @@ class Workers:
 
     def order(self, act: str, at: datetime, **more: Any) -> None:
         """Send an order; the answer comes when the worker has ended."""
-        order = {"act": act, "at": at.isoformat(), "stripe": self.stripe.base_url, **more}
+        order = {"act": act, "at": at.isoformat(), "stripe": self.stripe.base_url, **self.always, **more}
         self.server.stdin.write(json.dumps(order) + "\n")
         self.server.stdin.flush()
 

@@ -3,15 +3,18 @@
 Worlds are copies of one prepared database, so that making one costs a tenth of a second.
 """
 
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 from django.core.management import call_command
 from django.db import connection
 
+from billing.activation import activate_patient
+from billing.billing_run import run_due
+from patients.registration import register_patient
 from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, due_office
 from tests.builders import ACTOR
 from tests.canary.people import people
@@ -19,8 +22,9 @@ from tests.faults.services import Cluster
 from tests.faults.standin import RemoteStripe, stripe_process
 from tests.faults.workers import Workers
 
-EMPTY, DUE = "empty", "due"  # databases to copy: as migrated; with offices whose month is open
-OFFICES, PATIENTS = 3, 3
+# Databases to copy: as migrated; with offices whose month is open; with that month closed and nothing sent.
+EMPTY, DUE, CLOSED = "empty", "due", "closed"
+OFFICES, PATIENTS, ACTIVE = 3, 6, 2  # offices, accounts of each, and how many of them are active at first
 
 
 def prepare(cluster: Cluster) -> None:
@@ -33,6 +37,10 @@ def prepare(cluster: Cluster) -> None:
     enter(DUE)
     _fill()
     connection.close()
+    cluster.copy(DUE, CLOSED)
+    enter(CLOSED)
+    run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
+    connection.close()
 
 
 def enter(database: str) -> None:
@@ -42,17 +50,34 @@ def enter(database: str) -> None:
 
 
 def _fill() -> None:
-    from billing.activation import activate_patient
-    from patients.registration import register_patient
-
     crowd = iter(people(OFFICES * PATIENTS))
     for _ in range(OFFICES):
         office = due_office()
-        for _ in range(PATIENTS):
+        for number in range(PATIENTS):
             person = next(crowd)
             identity = person.identity() | {"date_of_birth": person.born}
             registered = register_patient(office_id=office.pk, actor=ACTOR, now=OPENED_AT, **identity)
-            activate_patient(office_id=office.pk, patient_id=registered.patient.pk, actor=ACTOR, now=OPENED_AT)
+            if number < ACTIVE:
+                activate_patient(office_id=office.pk, patient_id=registered.patient.pk, actor=ACTOR, now=OPENED_AT)
+
+
+class WorldClock(SharedClock):
+    """The one clock: Stripe's, ours, and through a file that of every worker, also of one that is at work."""
+
+    def __init__(self, at: datetime, stripe: RemoteStripe, path: Path) -> None:
+        self.path = path
+        super().__init__(at, stripe)
+        self._show()
+
+    def forward(self, **by: float) -> datetime:
+        super().forward(**by)
+        self._show()
+        return self.at
+
+    def _show(self) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(self.at.isoformat())
+        new.rename(self.path)  # at once: a worker may be reading
 
 
 class World:
@@ -61,16 +86,15 @@ class World:
     def __init__(self, name: str, seed: int, cluster: Cluster, stripe: RemoteStripe) -> None:
         self.name, self.seed, self.cluster, self.stripe = name, seed, cluster, stripe
         self.draw = random.Random(seed)
-        self.clock = SharedClock(OPENED_AT, stripe)
+        self.clock = WorldClock(OPENED_AT, stripe, cluster.folder.parent / f"{name}.clock")
         self.workers: list[Workers] = []
         self.sources: dict[str, str] = {}
 
     def order(self, worker: int, act: str, *, at: datetime | None = None, **more: object) -> None:
         """Send a worker an order in this world."""
         self.workers[worker].order(
-            act, at or self.clock.at, database=self.name, sources=self.sources, quiet=True,
-            seed=self.draw.random(), **more,
-        )  # fmt: skip
+            act, at or self.clock.at, clock=str(self.clock.path), sources=self.sources, seed=self.draw.random(), **more
+        )
 
 
 class Workshop:
@@ -93,7 +117,7 @@ class Workshop:
                 if not self.workers:
                     self._start_workers(stripe)
                 for worker in self.workers:
-                    worker.stripe = stripe
+                    worker.stripe, worker.always = stripe, {"database": name, "quiet": True}
                 world.workers = self.workers
                 yield world
         finally:
@@ -125,10 +149,3 @@ def workshop(cluster: Cluster) -> Iterator[Workshop]:
         yield made
     finally:
         made.close()
-
-
-def point_at(cluster: Cluster) -> None:
-    """Let the settings of this process and of its children name the cluster; before Django is set up."""
-    os.environ.update(DJANGO_SETTINGS_MODULE="tests.settings", DATABASE_URL=cluster.url(EMPTY))
-    for name in ("REDIS_URL", "CACHE_URL", "CELERY_BROKER_URL", "PYTEST_XDIST_WORKER"):
-        os.environ.pop(name, None)
