@@ -10,6 +10,7 @@ from datetime import datetime
 import pytest
 
 from billing.billing_run import run_due
+from billing.delivery_steps import LEASE
 from billing.fail_points import FailPoint
 from billing.models import BillingCycle, Invoice, InvoiceStatus, OutboxMessage, Payment, PaymentStatus
 from billing.stripe_events import process_due
@@ -187,9 +188,9 @@ def test_a_killed_worker_keeps_its_message_only_until_its_lease_ends(stripe, wor
     scene = Scene(stripe, workers, "deliver")
     workers.kill("deliver", scene.clock.at, FailPoint.DELIVERY_LEASED)
 
-    workers.work("deliver", scene.clock.forward(minutes=4))
+    workers.work("deliver", scene.clock.forward(seconds=LEASE.total_seconds() - 1))
     assert stripe.writes() == 0
-    workers.work("deliver", scene.clock.forward(minutes=2))
+    workers.work("deliver", scene.clock.forward(seconds=2))
 
     assert stripe.writes() == 5
 
