@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import signal
 import sys
 
 from tests.faults import services
@@ -13,6 +14,7 @@ EMPTY_URL_NAME = "empty"  # tests/faults/worlds.py makes it; named here before D
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # whoever ends it must not leave a cluster behind
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     try:
         with services.cluster() as cluster, services.redis() as redis:

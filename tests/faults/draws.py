@@ -90,8 +90,8 @@ class Draws:
         """Die after a write has left, while Stripe has not yet acted on it."""
         return {"kind": "write", "side": "during", "hit": self.source.randint(1, 5)}
 
-    def standstill(self) -> Order:
-        point = self.source.choice(STANDSTILLS)
+    def standstill(self, act: str) -> Order:
+        point = self.source.choice([each for each in STANDSTILLS if each.startswith(POINTS_OF[act])])
         return {"kind": "point", "point": str(point), "hit": self.source.randint(1, 3), "end": "stop"}
 
 

@@ -59,13 +59,13 @@ class KillRun:
         self.people_pay()
         self.post()
         chance = self.source.random()
-        if chance < 0.08:
+        if chance < 0.10:
             errors = self.one_stands_still()
-        elif chance < 0.16:
+        elif chance < 0.20:
             errors = self.twins()
-        elif chance < 0.26:
-            errors = self.one_dies_while_stripe_works()
         elif chance < 0.30:
+            errors = self.one_dies_while_stripe_works()
+        elif chance < 0.36:
             errors = self.checkpoint_while_somebody_writes()
         else:
             errors = self.at_once(self.draws.order(self.world.clock.at), self.draws.order(self.world.clock.at))
@@ -83,13 +83,15 @@ class KillRun:
     def one_stands_still(self) -> list[str]:
         """A worker stops longer than its lease; another one does its work; then it goes on."""
         act = self.source.choice(["deliver", "deliver", "deliver", "events"])
-        self.world.order(0, act, plan=self.draws.standstill())
+        self.check(self.single(1, self.draws.order_of("charge", self.world.clock.at)))
+        self.world.order(0, act, plan=self.draws.standstill(act))
         answer = self.world.workers[0].answer()
         if not answer.get("stopped"):
             return surfaced(answer)
         self.told.append(f"{act} stands still")
         self.world.clock.forward(seconds=LEASE_PASSED.total_seconds())
-        errors = self.single(1, self.draws.order_of(act, self.world.clock.at) | {"plan": self.draws.plan(act)})
+        plan = self.draws.plan(act) if self.source.random() < 0.5 else {}
+        errors = self.single(1, self.draws.order_of(act, self.world.clock.at) | {"plan": plan})
         self.check(errors)
         self.world.order(0, "go_on")
         self.told.append("goes on")
@@ -97,7 +99,8 @@ class KillRun:
 
     def one_dies_while_stripe_works(self) -> list[str]:
         """A write is under way when its worker dies; another one comes, and only then Stripe acts on the first."""
-        errors = self.single(0, {"act": "deliver", "plan": self.draws.in_flight()})
+        errors = self.single(1, self.draws.order_of("charge", self.world.clock.at))
+        errors += self.single(0, {"act": "deliver", "plan": self.draws.in_flight()})
         self.world.clock.forward(seconds=LEASE_PASSED.total_seconds())
         errors += self.single(1, {"act": "deliver"})
         self.world.stripe.call("release")

@@ -100,9 +100,13 @@ class Machines:
     def end(self) -> None:
         for process in self.running.values():
             process.send_signal(signal.SIGCONT)
-            process.kill()
+            process.terminate()
         for process in self.running.values():
-            process.wait(10)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
 
 
 class MachineRoom:
@@ -278,14 +282,15 @@ def _room(shop: Workshop, seed: int) -> Iterator[MachineRoom]:
     shift.jump((CLOSED_AT - OPENED_AT).total_seconds() / 2)
     with stripe_process(seed, webhook_url=f"http://127.0.0.1:{port}/webhooks/stripe/", clock=str(shift.path)) as stripe:
         environment = os.environ | {
-            "DATABASE_URL": shop.cluster.url(name), "CELERY_BROKER_URL": shop.redis.url, "STRIPE_API_BASE": stripe.base_url,
+            "DATABASE_URL": shop.cluster.url(name), "STRIPE_API_BASE": stripe.base_url,
+            "CELERY_BROKER_URL": shop.redis.url,
             "CACHE_URL": shop.redis.url.replace("redis://", "rediscache://"), "STRIPE_RATE_PER_SECOND": "50",
         }  # fmt: skip
         machines = Machines(folder, environment, port)
         try:
             for program in ("web", *WORKERS, *BEATS):
                 machines.start(program)
-            if not wait_until(lambda: _answers(port), 60):
+            if not wait_until(lambda: _answers(port), PATIENCE):
                 raise Broken([Violation("start", "web", "does not answer")], [])
             yield MachineRoom(shop, stripe, machines, shift, name)
         finally:
@@ -297,6 +302,6 @@ def _room(shop: Workshop, seed: int) -> Iterator[MachineRoom]:
 def _answers(port: int) -> bool:
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(f"http://127.0.0.1:{port}/healthz", timeout=2).status == 200
+        return opener.open(f"http://127.0.0.1:{port}/healthz", timeout=20).status == 200
     except (urllib.error.URLError, OSError):
         return False

@@ -1,5 +1,6 @@
 """What must hold after every fault: the one checker of the invariants, and what it cannot know without the harness."""
 
+from collections import Counter
 from typing import Any
 
 from django.db import connection
@@ -72,6 +73,8 @@ def _always(world: World) -> list[Violation]:
     found += [Violation("no person", str(each.office_id), f"parked: {each.code}") for each in parked]
     found += [Violation("I12", "canary", "a leak was not blocked") for _ in CanaryRun.objects.filter(blocked=False)]
     found += [Violation("I12", each.call_site, "a request of ours was blocked") for each in Incident.objects.all()]
+    customers = Counter(each["metadata"].get("office_id") for each in world.stripe.objects("customer"))
+    found += [Violation("I5", f"{office}", f"{n} customers at Stripe") for office, n in customers.items() if n > 1]
     if deadlocks(world):
         found.append(Violation("no deadlock", world.name, "PostgreSQL had to break one"))
     return found

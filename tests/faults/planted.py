@@ -54,6 +54,7 @@ BUGS = (
             "DROP INDEX line_item_patient_once_per_cycle",
             "DROP INDEX activity_period_one_open_per_patient",
             "ALTER TABLE patients_activityperiod DROP CONSTRAINT activity_period_starts_once",
+            "ALTER TABLE patients_activityperiod DROP CONSTRAINT activity_period_never_overlaps",
         ),
     ),
     Bug(
