@@ -5,7 +5,6 @@ The process that dies is a real one with connections of its own; the database an
 
 import sys
 from collections import Counter
-from datetime import datetime
 
 import pytest
 

@@ -13,7 +13,7 @@ EMPTY_URL_NAME = "empty"  # tests/faults/worlds.py makes it; named here before D
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = arguments_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # whoever ends it must not leave a cluster behind
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     try:
@@ -39,7 +39,7 @@ def _settle_environment(database_url: str) -> None:
     django.setup()
 
 
-def _parser() -> argparse.ArgumentParser:
+def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bin/faults", description="Break everything; see that the promises hold.")
     tier = parser.add_mutually_exclusive_group()
     tier.add_argument("--quick", action="store_const", dest="size", const=QUICK, default=QUICK, help="the sample of CI")

@@ -17,20 +17,21 @@ from tests.faults.worlds import CLOSED, DUE, EMPTY, Workshop, World
 from tests.invariants import Violation, assert_invariants
 
 
-def every_fail_point(shop: Workshop, seed: int, telling: Telling) -> str:
-    """Kill at each hit of each named point; the scenes say what must have come of it."""
+def every_fail_point(shop: Workshop, seed: int, telling: Telling, *, every_hit: bool) -> str:
+    """Kill at each named point, once or at each of its hits; the scenes say what must have come of it."""
+    most = 99 if every_hit else 1
     killed, reached = 0, set()
     for act in kills.HITS:
         with shop.world(seed, EMPTY) as world:
             world.stripe.set_faults(enabled=False)
-            for _ in _scenes_of_an_act(world, act):
+            for _ in _scenes_of_an_act(world, act, most):
                 killed += 1
                 telling.progress(f"fail points: {killed} kills")
         reached |= set(kills.HITS[act])
     for kind in corrections.HITS:
         with shop.world(seed, EMPTY) as world:
             world.stripe.set_faults(enabled=False)
-            for _ in _scenes_of_a_correction(world, kind):
+            for _ in _scenes_of_a_correction(world, kind, most):
                 killed += 1
                 telling.progress(f"fail points: {killed} kills")
         reached |= set(corrections.HITS[kind])
@@ -40,10 +41,10 @@ def every_fail_point(shop: Workshop, seed: int, telling: Telling) -> str:
     return f"{killed} kills at all {len(reached)} named fail points"
 
 
-def _scenes_of_an_act(world: World, act: str) -> Iterator[None]:
+def _scenes_of_an_act(world: World, act: str, most: int) -> Iterator[None]:
     scenes = []
     for each, point, hit in kills.EVERY_KILL:
-        if each != act:
+        if each != act or hit > most:
             continue
         scene = kills.Scene(world.stripe, world.workers[0], act)
         world.workers[0].kill(act, scene.clock.at, point, hit)
@@ -53,9 +54,9 @@ def _scenes_of_an_act(world: World, act: str) -> Iterator[None]:
     kills.finish(scenes)
 
 
-def _scenes_of_a_correction(world: World, kind: str) -> Iterator[None]:
+def _scenes_of_a_correction(world: World, kind: str, most: int) -> Iterator[None]:
     scenes = []
-    for point, hit in corrections.KILLS[kind]:
+    for point, hit in (each for each in corrections.KILLS[kind] if each[1] <= most):
         scene = corrections.Scene(world.stripe, kind)
         world.workers[0].kill("deliver", scene.clock.at, point, hit)
         scene.clock.forward(minutes=6)

@@ -93,14 +93,16 @@ def _planted(shop: Workshop, seed: int, size: Size, telling: Telling) -> str:
 
 
 DRILLS: dict[str, Drill] = {
-    "points": lambda shop, seed, _size, telling: points.every_fail_point(shop, seed, telling),
+    "points": lambda shop, seed, size, telling: points.every_fail_point(shop, seed, telling, every_hit=size.every_hit),
     "places": lambda shop, seed, size, telling: points.every_place(shop, seed, size.places_stride, telling),
     "kills": _kills,
     "restarts": _restarts,
     "events": lambda shop, seed, size, telling: crowds.shuffled_events(shop, seed, size.events, telling),
     "activations": lambda shop, seed, size, telling: crowds.one_patient(shop, seed, size.activations, telling),
     "mixed": lambda shop, seed, size, telling: crowds.mixed(shop, seed, size.mixed, telling),
-    "machines": lambda shop, seed, size, telling: machines.everything_runs(shop, seed, size.machines, telling),
+    "machines": lambda shop, seed, size, telling: machines.everything_runs(
+        shop, seed, telling, each_alone=size.each_fault_alone
+    ),
     "planted": _planted,
 }
 
