@@ -77,6 +77,7 @@ class Draws:
         kind = self.source.choice(KINDS)
         depth = dict(zip(("statement", "commit", "request", "moment"), DEPTHS[act], strict=True))
         points = [point for point in FailPoint if act in POINTS_OF and point.startswith(POINTS_OF[act])]
+        points += [point for point in FailPoint if act == "deliver" and point.startswith("correction.")]
         if kind == "none":
             return {}
         if kind == "point" and points:

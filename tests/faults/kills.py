@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from billing.correction_rules import CorrectionRefused
+from billing.models import CorrectionKind as K
+from billing.models import Invoice
 from sandbox.stripe_standin.errors import StripeFailure
+from tests.billing.correction_scenes import agreed, paid_back, wish
 from tests.billing.scenes import ring
 from tests.faults.draws import Draws, Order, slow
 from tests.faults.must_hold import Broken, at_any_moment, at_rest, surfaced, unsealed, waits
@@ -57,6 +61,7 @@ class KillRun:
     def one_round(self) -> None:
         self.pass_time()
         self.people_pay()
+        self.somebody_corrects()
         self.post()
         chance = self.source.random()
         if chance < 0.10:
@@ -168,6 +173,25 @@ class KillRun:
             self.told.append(act)
         except StripeFailure:
             return  # what Stripe refuses simply does not happen
+
+    def somebody_corrects(self) -> None:
+        """Two people agree to cancel, replace, credit, write off or take a check; a worker carries it out."""
+        if self.source.random() < 0.92:
+            return
+        sent = list(Invoice.objects.filter(status__in=["sent", "failed", "paid"], total_cents__gt=0).order_by("pk"))
+        if not sent:
+            return
+        invoice = self.source.choice(sent)
+        amounts = {K.CREDIT: 100, K.OFFLINE_PAYMENT: invoice.total_cents}
+        kind = self.source.choice([K.CANCEL, K.REPLACE, K.CREDIT, K.WRITE_OFF, K.OFFLINE_PAYMENT])
+        what = wish(kind, amount_cents=amounts.get(kind))
+        if invoice.status == "paid":
+            what = paid_back(amount=100)
+        try:
+            agreed(invoice, what, now=self.world.clock.at)
+            self.told.append(f"agreed on {what.kind}")
+        except CorrectionRefused:
+            return  # for this invoice, as it is, nobody may
 
     def post(self, *, everything: bool = False) -> None:
         """Let webhooks arrive: some are lost, some come twice, and in any order."""

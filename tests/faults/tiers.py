@@ -1,6 +1,7 @@
 """The drills of a tier, one after the other; the first that breaks something ends its drill, not the tier."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -50,6 +51,9 @@ def _held(
         found, told = error.found, error.told
     except AssertionError as error:
         found, told = [Violation("assertion", name, " ".join(str(error).split())[:2_000])], []
+    except Exception as error:  # noqa: BLE001 - a harness that fails must say so, and the other drills go on
+        sys.excepthook(type(error), error, error.__traceback__)
+        found, told = [Violation("harness", name, f"{type(error).__name__}: {error}")], []
     else:
         return True
     tier = "--full " if size.kills >= 1_000 else ""
