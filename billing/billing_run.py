@@ -4,11 +4,15 @@ Each chunk is one transaction: killed at any point, the next run does the rest, 
 office that fails is parked; the others are billed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from billing.models import BillingRun
 from billing.office_run import OfficeRun, Progress, RunSummary, offices_in_scope
 from billing.run_chunk import bill_chunk, due_offices
 from offices.timeline import PriceBook
+
+# A run of 10,000 offices takes a minute: in its first seconds it needs no help.
+SURELY_UNDER_WAY = timedelta(seconds=20)
 
 
 def run_due(
@@ -38,3 +42,15 @@ def run_due(
     if office_reference is not None:
         due = due.filter(reference=office_reference)
     return run.go_over(due, in_scope=in_scope, progress=progress)
+
+
+def resume_run(*, actor: str, now: datetime) -> RunSummary | None:
+    """Go on with the newest run when it was cut off; None when there is nothing to resume.
+
+    A run that is cut off stays without its end. One that is still at work looks the same: then this one helps it, as
+    two beats would, each chunk being done once. The hourly run would do the same, but up to an hour later.
+    """
+    newest = BillingRun.objects.order_by("-started_at").first()
+    if newest is None or newest.finished_at is not None or newest.started_at > now - SURELY_UNDER_WAY:
+        return None
+    return run_due(as_of=newest.as_of, actor=actor, now=now)

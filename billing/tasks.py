@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
 from billing import alerts, corrections, delivery, event_replay, silence, stripe_events
-from billing.billing_run import run_due
+from billing.billing_run import resume_run, run_due
 from billing.canary import run_canary as try_canary
 from billing.idempotent_answers import purge_answers
 from billing.rebuilt_books.check import keep_findings
@@ -32,6 +32,13 @@ def run_billing() -> None:
     now = timezone.now()
     run_due(as_of=now, actor="system:beat", now=now)
     checkpoint_audit()
+
+
+@shared_task
+def resume_billing() -> None:
+    """Go on with a run that was cut off."""
+    if resume_run(actor="system:beat", now=timezone.now()) is not None:
+        checkpoint_audit()
 
 
 @shared_task

@@ -42,6 +42,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=5),
         "options": {"expires": 3000},
     },
+    # A worker or the database may die in the middle of a run: it goes on within a minute, not at the next full hour.
+    "resume-cycles": {"task": "billing.tasks.resume_billing", "schedule": 30.0, "options": {"expires": 30}},
     # An approval looks at the time itself: the hourly look only clears away what nobody may approve any more.
     "expire-corrections": {
         "task": "billing.tasks.expire_corrections",

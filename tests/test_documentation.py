@@ -47,6 +47,7 @@ from patients.import_rows import COLUMNS as PATIENT_COLUMNS
 from sandbox.stripe_standin import StripeStandIn
 from tests.billing.product_driver import ProductDriver
 from tests.builders import make_office, make_patient
+from tests.faults.__main__ import arguments_parser as faults_parser
 from tests.oracle import commands as c
 from tests.oracle.driver import drive, first_difference
 
@@ -392,6 +393,8 @@ def check_own_program(program: str, arguments: list[str]) -> None:
     assert path.stat().st_mode & 0o111
     if program in {"bin/demo", "bin/serve"}:
         parse_command("demo", arguments)
+    elif program == "bin/faults":
+        faults_parser().parse_args(arguments)
     elif program == "bin/bench":
         assert (PROJECT / "bench" / f"{arguments[0]}.py").is_file()
     elif program == "bin/test":

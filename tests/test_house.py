@@ -117,7 +117,7 @@ def test_no_tracked_file_holds(what):
     assert found == []
 
 
-@pytest.mark.parametrize("program", ["demo", "test", "check", "bench", "serve"])
+@pytest.mark.parametrize("program", ["demo", "test", "check", "bench", "serve", "faults"])
 def test_what_a_person_types_is_executable_posix_sh(program):
     path = PROJECT / "bin" / program
     assert os.access(path, os.X_OK)

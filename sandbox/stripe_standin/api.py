@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 # Stripe tells clients when to come back after a 429; a second is its usual answer.
 RETRY_AFTER_SECONDS = 1
-# A held reply is let go after this time even if a test forgot to release it.
+# What is held is let go after this time even if a test forgot to release it.
 HOLD_SECONDS = 30.0
 
 
@@ -114,6 +114,8 @@ class Api:
             replayed = {"Idempotent-Replayed": "true", "Original-Request": stored.request_id}
             return self._send(_reply(stored.status, stored.body, request, request_id, replayed), fault)
         try:
+            if fault is Fault.LATE:
+                self.script.released.wait(HOLD_SECONDS)
             with self.lock:
                 result = self._run(request, route, object_id, fault, request_id)
                 if key and result.status:

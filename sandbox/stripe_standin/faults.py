@@ -29,6 +29,7 @@ class Fault(Enum):
     MALFORMED_BODY = "200 with a body that is cut off inside"
     HUGE_BODY = "200 with megabytes of extra fields"
     PRUNED_KEYS = "Stripe has forgotten all idempotency keys; then the request runs normally"
+    LATE = "the request waits, key in flight, until `release()`; then it runs, whether or not the client still waits"
 
 
 class WebhookFault(Enum):
@@ -57,8 +58,8 @@ class Faults:
 
     @classmethod
     def everything(cls, seed: int, rate: float, webhook_rate: float = 0.1) -> "Faults":
-        """Return all kinds but `HOLD`, which needs somebody to release it, sharing `rate` between them."""
-        kinds = [fault for fault in Fault if fault is not Fault.HOLD]
+        """Return all kinds but those that wait for somebody to release them, sharing `rate` between them."""
+        kinds = [fault for fault in Fault if fault not in {Fault.HOLD, Fault.LATE}]
         return cls(
             seed,
             dict.fromkeys(kinds, rate / len(kinds)),

@@ -169,6 +169,11 @@ class StripeStandIn:
         with self._lock:
             return self._script.left_over()
 
+    def set_faults(self, *, enabled: bool) -> None:
+        """Let the drawn faults happen, or nothing go wrong any more; does nothing where none are drawn."""
+        if self.faults is not None:
+            self.faults.enabled = enabled
+
     def release(self) -> None:
         """Let replies go that `Fault.HOLD` holds back."""
         self._script.released.set()
@@ -215,6 +220,7 @@ class StripeStandIn:
             "come_back",
             "release",
             "left_over",
+            "set_faults",
         )
         return {
             **people,

@@ -1,6 +1,6 @@
 """The monthly run: every due cycle once, in order, whatever repeats or fails (product.md rules 4, 6, 8, 9)."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from django.db import connection
@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.chain import verify
 from billing import office_terms
-from billing.billing_run import run_due
+from billing.billing_run import resume_run, run_due
 from billing.models import (
     BillingCycle,
     BillingRun,
@@ -106,6 +106,26 @@ def test_an_earlier_instant_than_already_done_is_a_no_op():
     run(MARCH)
 
     assert counts(run(JANUARY, now=MARCH)) == {"already_done": 1}
+
+
+def test_a_run_that_was_cut_off_is_resumed_once_it_surely_is():
+    make_patient(make_office(), (LONG_AGO, None))
+    run(JANUARY)
+    cut_off = BillingRun.objects.create(as_of=FEBRUARY, actor=ACTOR, started_at=FEBRUARY)
+
+    assert resume_run(actor=ACTOR, now=FEBRUARY + timedelta(seconds=15)) is None
+    resumed = resume_run(actor=ACTOR, now=FEBRUARY + timedelta(seconds=30))
+
+    assert counts(resumed)["cycles_closed"] == 1
+    assert resume_run(actor=ACTOR, now=FEBRUARY + timedelta(minutes=5)) is None
+    cut_off.refresh_from_db()
+    assert cut_off.finished_at is None
+
+
+def test_before_the_first_run_nothing_is_resumed():
+    make_patient(make_office(), (LONG_AGO, None))
+    assert resume_run(actor=ACTOR, now=FEBRUARY) is None
+    assert tables() == [0, 0, 0, 0]
 
 
 def test_what_an_import_brings_for_a_closed_cycle_becomes_an_adjustment_at_the_next_close():

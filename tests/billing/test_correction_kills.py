@@ -9,7 +9,7 @@ from billing.fail_points import FailPoint
 from billing.models import Correction, CorrectionKind, CorrectionStatus, CreditNote, Invoice, OutboxMessage, Refund
 from tests.billing.correction_scenes import agreed, paid_back, wish
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, hear
-from tests.billing.test_kills import Workers
+from tests.faults.workers import Workers
 from tests.invariants import assert_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,24 +3,19 @@
 The process that dies is a real one with connections of its own; the database and the stand-in outlive it.
 """
 
-import json
-import os
-import signal
-import subprocess
 import sys
 from collections import Counter
-from datetime import datetime
 
 import pytest
-from django.conf import settings
-from django.db import connection
 
 from billing.billing_run import run_due
+from billing.delivery_steps import LEASE
 from billing.fail_points import FailPoint
 from billing.models import BillingCycle, Invoice, InvoiceStatus, OutboxMessage, Payment, PaymentStatus
 from billing.stripe_events import process_due
 from tests.billing.scenes import CLOSED_AT, SharedClock, drain, due_office, ring
 from tests.builders import ACTOR, utc
+from tests.faults.workers import Workers
 from tests.invariants import assert_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,45 +47,6 @@ HITS = {
 EVERY_KILL = [
     (act, point, hit) for act, hits in HITS.items() for point, times in hits.items() for hit in range(1, times + 1)
 ]
-
-
-class Workers:
-    """Orders work from processes that may be killed."""
-
-    def __init__(self, stripe) -> None:
-        self.stripe = stripe
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "tests.billing.kill_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=settings.BASE_DIR,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": present_database()},
-        )
-
-    def work(self, act: str, at: datetime, *, point: FailPoint | None = None, hit: int = 1) -> dict:
-        """Let a new process do `act`; it dies at the n-th hit of `point`."""
-        order = {"act": act, "at": at.isoformat(), "point": point, "hit": hit, "stripe": self.stripe.base_url}
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        return json.loads(self.server.stdout.readline())
-
-    def kill(self, act: str, at: datetime, point: FailPoint, hit: int = 1) -> None:
-        answer = self.work(act, at, point=point, hit=hit)
-        assert answer["killed_by"] == signal.SIGKILL, answer
-
-    def close(self) -> None:
-        self.server.stdin.close()
-        self.server.wait(10)
-
-
-def present_database() -> str:
-    """Return the test database as a DATABASE_URL."""
-    values = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{values['NAME']}"
-    login = f"{values['USER']}:{values['PASSWORD']}".rstrip(":")
-    return f"postgres://{login}@{values['HOST']}:{values['PORT'] or 5432}/{values['NAME']}"
 
 
 @pytest.fixture
@@ -231,9 +187,9 @@ def test_a_killed_worker_keeps_its_message_only_until_its_lease_ends(stripe, wor
     scene = Scene(stripe, workers, "deliver")
     workers.kill("deliver", scene.clock.at, FailPoint.DELIVERY_LEASED)
 
-    workers.work("deliver", scene.clock.forward(minutes=4))
+    workers.work("deliver", scene.clock.forward(seconds=LEASE.total_seconds() - 1))
     assert stripe.writes() == 0
-    workers.work("deliver", scene.clock.forward(minutes=2))
+    workers.work("deliver", scene.clock.forward(seconds=2))
 
     assert stripe.writes() == 5
 

@@ -2,7 +2,7 @@
 
 import ast
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,20 @@ class Mutant:
 
 def path_of(module: str) -> Path:
     return ROOT / f"{module.replace('.', '/')}.py"
+
+
+Change = tuple[str, str, str]
+
+
+def changed(words: str, changes: Iterable[Change]) -> dict[str, str]:
+    """Return the sources of the modules with each text replaced; raise LookupError for one that is not there."""
+    sources: dict[str, str] = {}
+    for module, old, new in changes:
+        source = sources.get(module) or path_of(module).read_text(encoding="utf-8")
+        if old not in source:
+            raise LookupError(f"'{words}': {module} does not say any more: {old}")
+        sources[module] = source.replace(old, new, 1)
+    return sources
 
 
 def mutants_of(module: str, functions: str = "", *, values_only: bool = False) -> Iterator[Mutant]:

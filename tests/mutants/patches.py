@@ -5,7 +5,7 @@ Each is a text of a real module and what stands there instead. A text that is no
 
 from collections.abc import Iterator
 
-from tests.mutants.operators import Mutant, path_of
+from tests.mutants.operators import Change, Mutant, changed
 
 OUTBOUND, CLIENT = "billing.stripe_gateway.outbound", "billing.stripe_gateway.client"
 GUARD, TRANSPORT, WIRE = (
@@ -16,8 +16,6 @@ GUARD, TRANSPORT, WIRE = (
 POLICY, CONNECTION, STEPS = "billing.stripe_gateway.policy", "billing.stripe_connection", "billing.delivery_steps"
 EXPECTATIONS, INVOICE, CUSTOMER = "billing.expectations", "billing.invoice_delivery", "billing.customer_delivery"
 CUSTOMERS, EVENTS, VALUES = "billing.customers", "billing.stripe_events", "billing.stripe_gateway.outbound_values"
-
-Change = tuple[str, str, str]
 
 _PATIENT = "__import__('patients.models').models.Patient.objects.filter(identity__isnull=False).first()"
 _PATIENT_ID = "__import__('patients.models').models.Patient.objects.first().pk"
@@ -194,10 +192,4 @@ def patches() -> Iterator[Mutant]:
     """Yield every mutant that is written here."""
     for group in (_PLACES, _BOTH, _UNCOMPARED, _AROUND):
         for words, changes in group.items():
-            sources: dict[str, str] = {}
-            for module, old, new in changes:
-                source = sources.get(module) or path_of(module).read_text(encoding="utf-8")
-                if old not in source:
-                    raise LookupError(f"mutant '{words}': {module} does not say any more: {old}")
-                sources[module] = source.replace(old, new, 1)
-            yield Mutant(f"by hand: {words}", sources)
+            yield Mutant(f"by hand: {words}", changed(words, changes))
