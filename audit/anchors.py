@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -85,6 +86,14 @@ def losses() -> list[Break]:
     if stored is None:
         return [Break(CHECKPOINTS, seq, "checkpoint_missing")]
     return [] if line_of(stored) == last else [Break(CHECKPOINTS, seq, "anchor_differs")]
+
+
+def set_aside(now: datetime) -> Path | None:
+    """Give the file a name that says until when it was kept, as evidence; None when there is none. Raises OSError."""
+    file = path()
+    if file is None or not file.exists():
+        return None
+    return file.rename(file.with_name(f"{file.name}.until-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"))
 
 
 def append_newest() -> bool:

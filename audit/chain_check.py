@@ -6,16 +6,16 @@ Memory grows with the number of streams, not with the number of entries.
 import hmac
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 
 from audit import seal
 from audit.breaks import Break
+from audit.instant_text import InstantText
 from audit.models import GENESIS, AuditEntry, StreamHead
 
 _CHUNK = 5000  # rows held at once
-_COLUMNS = ("stream", "seq", "at", "actor", "action", "payload", "previous", "digest", "mac_key", "mac")
+_COLUMNS = ("stream", "seq", InstantText("at"), "actor", "action", "payload", "previous", "digest", "mac_key", "mac")
 
-_Row = tuple[str, int, datetime, str, str, str, str, str, str, str]
+_Row = tuple[str, int, str, str, str, str, str, str, str, str]
 
 
 def check_chains(streams: Sequence[str] | None) -> tuple[int, list[Break]]:
@@ -50,9 +50,7 @@ class _Verifier:
         elif previous != last_digest:
             self._report(stream, seq, "chain_broken")
         try:
-            as_hashed = digest == seal.entry_digest(
-                stream=stream, seq=seq, at=at, actor=actor, action=action, payload=payload, previous=previous
-            )
+            as_hashed = digest == seal.digest_as_told(stream, seq, at, actor, action, payload, previous)
         except ValueError:  # `previous` is no hexadecimal text any more
             as_hashed = False
         if not as_hashed:

@@ -17,6 +17,7 @@ from django.db.models import Min
 
 from audit import anchors, seal, signing
 from audit.chain import one_snapshot
+from audit.instant_text import InstantText
 from audit.models import AuditEntry, Checkpoint, SealedHead, StreamHead
 
 FORMAT = "clinic-billing audit export 1"
@@ -104,7 +105,7 @@ class _Scope:
         rows = _of_streams(AuditEntry.objects.order_by("stream", "seq"), self.streams)
         if self.firsts is not None:
             rows = rows.filter(stream__among=list(self.firsts))
-        names = ("stream", "seq", "at", "actor", "action", "payload", "previous", "digest")
+        names = ("stream", "seq", InstantText("at"), "actor", "action", "payload", "previous", "digest")
         for row in rows.values_list(*names).iterator(chunk_size=_CHUNK):
             if self.firsts is None or row[1] >= self.firsts[row[0]]:
                 yield row
@@ -123,10 +124,10 @@ def _write_entries(writer: "_Writer", done: Exported, scope: _Scope, may_show: M
             write({"stream": head.stream, "first": scope.first(head), "seq": head.seq, "digest": head.digest})
     with writer.lines("entries.jsonl") as write:
         for stream, seq, at, actor, action, payload, previous, digest in scope.entries():
-            said = {"at": seal.instant(at), "actor": actor, "action": action, "payload": payload}
+            said = {"at": at, "actor": actor, "action": action, "payload": payload}
             if not may_show(action, payload):
                 done.withheld += 1
-                said = {"content": seal.content_digest(at=at, actor=actor, action=action, payload=payload)}
+                said = {"content": seal.content_digest(at, actor, action, payload)}
             done.entries += 1
             write({"stream": stream, "seq": seq, **said, "previous": previous, "digest": digest})
 

@@ -16,6 +16,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 
 from django.conf import settings
 
@@ -39,13 +40,23 @@ def instant(at: datetime) -> str:
 
 def entry_digest(*, stream: str, seq: int, at: datetime, actor: str, action: str, payload: str, previous: str) -> str:
     """Return the public hex digest that chains this entry to the one before it."""
-    content = _hashed(_CONTENT, instant(at), actor, action, payload)
-    return _hashed(_ENTRY, stream, str(seq), then=content.digest() + bytes.fromhex(previous)).hexdigest()
+    return digest_as_told(stream, seq, instant(at), actor, action, payload, previous)
 
 
-def content_digest(*, at: datetime, actor: str, action: str, payload: str) -> str:
-    """Return the hex digest of what an entry says, without where it stands."""
-    return _hashed(_CONTENT, instant(at), actor, action, payload).hexdigest()
+def digest_as_told(stream: str, seq: int, at: str, actor: str, action: str, payload: str, previous: str) -> str:
+    """Return `entry_digest` with the instant as text; raise ValueError when `previous` is no hexadecimal text."""
+    content = _content(at, actor, action, payload).digest()
+    place = (_ENTRY, _framed_again(stream), _framed(str(seq)), content, bytes.fromhex(previous))
+    return sha256(b"".join(place)).hexdigest()
+
+
+def content_digest(at: str, actor: str, action: str, payload: str) -> str:
+    """Return the hex digest of what an entry says, the instant as text, without where it stands."""
+    return _content(at, actor, action, payload).hexdigest()
+
+
+def _content(at: str, actor: str, action: str, payload: str) -> "hashlib._Hash":
+    return sha256(b"".join((_CONTENT, _framed(at), _framed_again(actor), _framed_again(action), _framed(payload))))
 
 
 def leaf_hash(*, stream: str, seq: int, digest: str) -> bytes:
@@ -61,13 +72,15 @@ def checkpoint_digest(*, seq: int, at: datetime, streams: int, entries: int, roo
 
 def _hashed(prefix: bytes, *fields: str, then: bytes = b"") -> "hashlib._Hash":
     """Hash length-prefixed fields: what ends one and begins the next cannot flow."""
-    parts = [prefix]
-    for field in fields:
-        data = field.encode()
-        parts.append(_LENGTHS[len(data)] if len(data) < len(_LENGTHS) else len(data).to_bytes(8, "big"))
-        parts.append(data)
-    parts.append(then)
-    return hashlib.sha256(b"".join(parts))
+    return sha256(b"".join([prefix, *map(_framed, fields), then]))
+
+
+def _framed(field: str) -> bytes:
+    data = field.encode()
+    return (_LENGTHS[len(data)] if len(data) < len(_LENGTHS) else len(data).to_bytes(8, "big")) + data
+
+
+_framed_again = lru_cache(maxsize=4096)(_framed)  # for what comes back: names of streams, actors, actions
 
 
 def entry_mac(key: bytes, digest: str) -> str:
@@ -94,4 +107,4 @@ def reading_key(key_id: str) -> bytes | None:
 def _ring(secrets: tuple[str, ...]) -> dict[str, bytes]:
     """Derive each key; its id is a digest of the derived key, so it tells nothing about the secret."""
     keys = [hmac.digest(secret.encode(), b"audit chain v1", "sha256") for secret in secrets]
-    return {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}
+    return {sha256(key).hexdigest()[:16]: key for key in keys}

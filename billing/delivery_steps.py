@@ -20,6 +20,7 @@ from audit.seal import PayloadValue
 from billing.expected_news import expect_news
 from billing.fail_points import FailPoint, reach
 from billing.models import MessageKind, MessageStatus, OutboxMessage, OutboxStep
+from billing.restored_books import lost_try
 from billing.stripe_connection import call_stripe
 from billing.stripe_gateway.guard import Expectation
 from billing.stripe_gateway.outbound import OutboundRequest
@@ -143,10 +144,8 @@ def perform(message: OutboxMessage, write: Write, clock: Clock) -> Performed:
 
 
 def _step(message: OutboxMessage, write: Write) -> OutboxStep:
-    operation = write.expectation.operation
-    step, _created = OutboxStep.objects.get_or_create(
-        message=message, position=write.position, defaults={"operation": operation}
-    )
+    first = {"operation": write.expectation.operation, "first_sent_at": lambda: lost_try(message)}
+    step, _created = OutboxStep.objects.get_or_create(message=message, position=write.position, defaults=first)
     return step
 
 

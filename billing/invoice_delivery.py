@@ -138,11 +138,20 @@ class _Delivery:
                 message=self.message,
             )
             for found in page.items:
-                if found.own_invoice_id == self.invoice.pk and found.status != InvoiceState.VOID:
-                    return str(found.id)
+                if found.own_invoice_id == self.invoice.pk:
+                    return str(found.id)  # void too: `_compare` parks it, since a person took it back
+                if self._stands_for_the_same(found):
+                    raise StripeObjectUnexpected("another invoice stands for the same month or fee")
             if page.next_after is None:
                 return None
             after = str(page.next_after)
+
+    def _stands_for_the_same(self, found: InboundInvoice) -> bool:
+        """An invoice of which a restored database knows nothing: the office must not get its month a second time."""
+        if self.document.invoice_type == InvoiceKind.ONE_OFF.value or found.status == InvoiceState.VOID:
+            return False
+        ours = (InvoiceKind(self.document.invoice_type), Cycle(self.document.cycle) if self.document.cycle else None)
+        return (found.own_kind, found.own_cycle) == ours
 
     def _look_for_line(self, stripe_id: str, item: DocumentItem) -> str | None:
         after: str | None = None

@@ -15,6 +15,9 @@ from billing.models import (
     BillingCycle,
     BillingRun,
     CanaryRun,
+    Discrepancy,
+    DiscrepancyKind,
+    DiscrepancyStatus,
     EventStatus,
     Incident,
     Invoice,
@@ -47,6 +50,7 @@ class OperatingFigures:
     sent_without_news: int
     cycles_overdue: int
     offices_parked: Mapping[str, int]
+    discrepancies_open: Mapping[str, int]
     incidents_open: int
     requests_blocked: int
     alerts_waiting: int
@@ -71,6 +75,9 @@ def operating_figures(*, now: datetime) -> OperatingFigures:
             closed_at__isnull=True, end_at__lte=now, office__parked_at__isnull=True
         ).count(),
         offices_parked=_counts(ParkedOffice.objects.filter(unparked_at__isnull=True), "code", ParkingCode.values),
+        discrepancies_open=_counts(
+            Discrepancy.objects.filter(status=DiscrepancyStatus.OPEN), "kind", DiscrepancyKind.values
+        ),
         incidents_open=Incident.objects.filter(disposed_at__isnull=True).count(),
         requests_blocked=Incident.objects.exclude(call_site="canary").count(),
         alerts_waiting=Incident.objects.filter(alerted_at__isnull=True, disposed_at__isnull=True).count(),

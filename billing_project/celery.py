@@ -9,8 +9,11 @@ import os
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
+
+BOOKS, DELIVERY = "books", "delivery"
 
 app = Celery("billing_project")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -22,6 +25,14 @@ app.conf.update(
     task_reject_on_worker_lost=False,
     worker_prefetch_multiplier=1,
     timezone="UTC",
+    # Two queues, so that an hour of comparing books never stands in the way of what Stripe waits for. A worker that is
+    # started without --queues serves both.
+    task_default_queue=BOOKS,
+    task_queues=[Queue(BOOKS), Queue(DELIVERY)],
+    task_routes={
+        f"billing.tasks.{name}": {"queue": DELIVERY}
+        for name in ("deliver_outbox", "process_stripe_events", "notice_silence", "send_alerts", "checkpoint_audit")
+    },
     task_time_limit=3540,
     # Longer than the longest task, so that Redis does not hand it out a second time.
     broker_transport_options={"visibility_timeout": 3600},

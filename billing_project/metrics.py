@@ -43,6 +43,7 @@ _COUNTS = {
     "billing_inbox_events": ("events", "status", "Events that wait or were given up"),
     "billing_invoices": ("invoices", "status", "Invoices that Stripe is to collect"),
     "billing_offices_parked": ("offices_parked", "code", "Offices that are stopped until a person looks"),
+    "billing_discrepancies_open": ("discrepancies_open", "kind", "Differences from Stripe or from the log, open"),
 }
 
 

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.db import OperationalError, connection, transaction
 from django.db.models import ExpressionWrapper, F, Model, Q, QuerySet, TextField
 
+from offices.copied_indexes import follow
 from offices.encryption import FORMAT, BlindIndex, CiphertextUnreadable, EncryptedTextField, blind_index, field_keys
 from offices.locking import LOCK_TIMEOUT
 
@@ -202,7 +203,9 @@ def _update(column: Column, changes: list[tuple[Row, dict[str, str]]]) -> int:
     ]
     with connection.cursor() as cursor:
         cursor.executemany(sql, parameters)
-        return int(cursor.rowcount)
+        written = int(cursor.rowcount)
+    follow(column.model, column.guard, {row[column.guard]: new[column.guard] for row, new in changes})
+    return written
 
 
 def _behind(column: Column) -> "QuerySet[Any, Any]":

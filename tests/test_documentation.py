@@ -488,6 +488,7 @@ def test_the_documented_counts_are_the_ones_printed(run, tmp_path, settings):
         "create_staff": ["jo.biller", "--role", "Biller"],
         "reset_staff_device": ["jo.biller", "--reason", "lost telephone"],
         "emergency_access": ["--person", "jo.biller", "--reason", "nobody else is here"],
+        "note_restore": ["--to", "2026-01-01T00:00:00Z", "--by", "jo"],
         "dispose_incident": [uuid4(), "--finding", "drill", "--by", "jo"],
         "evidence_report": ["--month", f"{timezone.now():%Y-%m}"],
         "export_audit": ["--out", tmp_path / "export"],

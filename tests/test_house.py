@@ -23,8 +23,8 @@ MAXIMUM_FILE, MAXIMUM_FUNCTION = 300, 30  # lines, rule 1
 BANNED_MODULES = {"services", "utils", "helpers", "signals", "managers", "constants", "exceptions"}
 TOP_LEVEL = {
     "billing_project", "sandbox", "billing", "patients", "offices", "audit", "templates", "tests", "bin", "docs",
-    "bench", "manage.py", "requirements.in", "requirements.txt", "requirements-dev.in", "requirements-dev.txt",
-    "pyproject.toml", "README.md", "CHANGELOG.md", ".ci", ".gitignore",
+    "bench", "deploy", "manage.py", "requirements.in", "requirements.txt", "requirements-dev.in",
+    "requirements-dev.txt", "pyproject.toml", "README.md", "CHANGELOG.md", ".ci", ".gitignore",
 }  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_no_tracked_file_holds(what):
     assert found == []
 
 
-@pytest.mark.parametrize("program", ["demo", "test", "check", "bench", "serve", "faults"])
+@pytest.mark.parametrize("program", ["demo", "test", "check", "bench", "serve", "faults", "drill-restore"])
 def test_what_a_person_types_is_executable_posix_sh(program):
     path = PROJECT / "bin" / program
     assert os.access(path, os.X_OK)

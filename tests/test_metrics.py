@@ -1,5 +1,6 @@
 """What Prometheus is told: numbers that are true, cheap to read, without an id; and only to who brings the token."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +18,15 @@ from billing.billing_run import run_due
 from billing.models import (
     BillingRun,
     CanaryRun,
+    Discrepancy,
+    DiscrepancyKind,
     Incident,
     Invoice,
     InvoiceStatus,
     MessageStatus,
     OutboxMessage,
     ParkingCode,
+    RepairKind,
     StripeEvent,
 )
 from billing.operating_figures import operating_figures
@@ -33,6 +37,7 @@ from tests.builders import ACTOR
 
 PROJECT = Path(__file__).resolve().parent.parent
 RULES = yaml.safe_load((PROJECT / "docs/monitoring/alerts.yml").read_text(encoding="utf-8"))
+DASHBOARD = json.loads((PROJECT / "docs/monitoring/dashboard.json").read_text(encoding="utf-8"))
 TOKEN = "a-token-for-metrics-of-enough-length-01"
 NOW = CLOSED_AT + timedelta(hours=3)
 
@@ -247,6 +252,38 @@ def test_every_alert_is_about_a_metric_there_is_and_says_why():
         assert used <= known, rule["alert"]
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert {"summary", "why", "do"} <= set(rule["annotations"])
+
+
+def test_every_alert_has_a_procedure_and_every_procedure_an_alert():
+    page = (PROJECT / "docs/operations/alerts.md").read_text(encoding="utf-8")
+    procedures = dict(re.findall(r"^## (\w+)\n\n(page|ticket)\. ", page, re.MULTILINE))
+    assert procedures == {rule["alert"]: rule["labels"]["severity"] for rule in rules()}
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [rule["alert"] for rule in rules()]
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/operations/alerts.md#{rule['alert'].lower()}"
+
+
+def test_every_panel_shows_metrics_there_are_by_labels_that_are_told():
+    panels, labels = DASHBOARD["panels"], set()
+    shown = [target for panel in panels for target in panel["targets"]]
+    used = {name for target in shown for name in re.findall(r"\bbilling_\w+", target["expr"])}
+    assert used == names_told() - {"billing_requests_blocked"}
+    for family in text_string_to_metric_families(get().content.decode()):
+        labels |= {name for sample in family.samples for name in sample.labels}
+    assert {name for target in shown for name in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])} <= labels
+    corners = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(corners)) == len(panels) == len({panel["id"] for panel in panels})
+
+
+def test_open_discrepancies_are_counted_by_kind():
+    invoice = close_month()
+    kind = DiscrepancyKind.values[0]
+    for number, ended in enumerate((None, None, NOW)):
+        Discrepancy.objects.create(
+            kind=kind, subject=f"invoice:{number}", office=invoice.office, repair=RepairKind.values[0], found_at=NOW,
+            last_seen_at=NOW, ended_at=ended, ended_by="staff:7" if ended else "", status="gone" if ended else "open",
+        )  # fmt: skip
+    assert told()[f"billing_discrepancies_open {kind}"] == 2
 
 
 def test_every_metric_is_explained_to_the_operator():

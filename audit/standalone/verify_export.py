@@ -8,7 +8,7 @@ trust, too.
 
 Exit 0: everything verifies. Exit 1: something does not; each break is named by stream, position and code. Exit 2: wrong
 arguments, or no such folder. Memory grows with the number of streams, and by 40 bytes for each
-sealed head.
+sealed head. A large export is read by as many processes as there are processors.
 
 How it is hashed (|| joins; every text field stands behind its length in 8 bytes; numbers are decimal text):
   content    = SHA-256(03 02 || at || actor || action || payload)
@@ -18,13 +18,17 @@ How it is hashed (|| joins; every text field stands behind its length in 8 bytes
 """
 
 import argparse
-import hashlib
 import json
+import os
 import re
 import sys
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
+from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +41,10 @@ Positions = tuple["array[int]", bytearray]  # positions of a stream that were se
 LONGEST_LINE = 1_048_576  # bytes; nothing of ours is a tenth of that
 LARGEST_NUMBER = 2**63
 LARGEST_LIST = 100  # breaks printed; their number is always told
-DECODE = json.JSONDecoder().decode
+BATCH = 2_000  # entries that are judged at a time: less than a megabyte
+WORTH_PROCESSES = 32_000_000  # bytes of entries; what is smaller is read within seconds by one
+DECODE = json.JSONDecoder().raw_decode
+ENDS = ("", "\n")  # what may stand behind the object of a line
 HEX = {size: re.compile(rf"[0-9a-f]{{{size}}}") for size in (64, 128)}
 
 
@@ -97,28 +104,66 @@ class Unreadable(ValueError):
     """A line or a file is not what it must be."""
 
 
+def framed(text: str) -> bytes:
+    """Return the text behind its length."""
+    data = text.encode()
+    return (LENGTHS[len(data)] if len(data) < 256 else len(data).to_bytes(8, "big")) + data
+
+
+framed_again = lru_cache(maxsize=4096)(framed)  # for what comes back: names of streams, actors, actions
+
+
 def hashed(prefix: bytes, *fields: str, then: bytes = b"") -> bytes:
     """Return the SHA-256 of the prefix, the fields behind their lengths, and what follows."""
-    parts = [prefix]
-    for field in fields:
-        data = field.encode()
-        parts.append(LENGTHS[len(data)] if len(data) < 256 else len(data).to_bytes(8, "big"))
-        parts.append(data)
-    parts.append(then)
-    return hashlib.sha256(b"".join(parts)).digest()
+    return sha256(b"".join([prefix, *map(framed, fields), then])).digest()
+
+
+def content_of(at: str, actor: str, action: str, payload: str) -> bytes:
+    """Return the hash of what an entry says."""
+    said = (b"\x03\x02", framed(at), framed_again(actor), framed_again(action), framed(payload))
+    return sha256(b"".join(said)).digest()
+
+
+def digest_of(stream: str, seq: int, content: bytes, previous: str) -> str:
+    """Return the digest that chains an entry to the one before it."""
+    place = (b"\x00\x02", framed_again(stream), framed(str(seq)), content, bytes.fromhex(previous))
+    return sha256(b"".join(place)).hexdigest()
 
 
 def parsed(line: bytes, *shapes: Shape) -> dict[str, Any]:
     """Return one JSON object of one of these shapes; raise Unreadable."""
     try:
-        found = DECODE(line.decode())
+        text = line.decode()
+        found, end = DECODE(text)
     except (ValueError, RecursionError):
         raise Unreadable from None
-    if type(found) is dict:
+    if type(found) is dict and text[end:] in ENDS:
         for shape in shapes:
             if shape.fits(found):
                 return found
     raise Unreadable
+
+
+Judged = tuple[str, int, str, str, bool, bool]  # stream, position, previous, digest, withheld, as hashed
+
+
+def judged(lines: list[bytes]) -> list[Judged | None]:
+    """Read entries and hash them anew, each by itself, so that processes can share the work; None is no entry."""
+    return [_judged(line) for line in lines]
+
+
+def _judged(line: bytes) -> Judged | None:
+    try:
+        entry = parsed(line, ENTRY, WITHHELD)
+    except Unreadable:
+        return None
+    stream, seq, previous, digest = entry["stream"], entry["seq"], entry["previous"], entry["digest"]
+    withheld = "content" in entry
+    if withheld:
+        content = bytes.fromhex(entry["content"])
+    else:
+        content = content_of(entry["at"], entry["actor"], entry["action"], entry["payload"])
+    return stream, seq, previous, digest, withheld, digest_of(stream, seq, content, previous) == digest
 
 
 def is_signed(public_key: str, signature: str, message: bytes) -> bool:
@@ -173,7 +218,7 @@ class Tree:
 
 
 def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 class Export:
@@ -219,8 +264,27 @@ class Export:
             except Unreadable:
                 self.findings.add(name, number, "line_malformed")
 
+    def entries(self) -> Iterator[Judged]:
+        """Yield each entry, hashed anew; of a large export by several processes, in the order of its lines."""
+        batches = self._batches("entries.jsonl")
+        of_batches = spread(judged, batches) if self._is_large() else map(judged, batches)
+        for number, entry in enumerate(chain.from_iterable(of_batches), start=1):
+            if entry is None:
+                self.findings.add("entries.jsonl", number, "line_malformed")
+            else:
+                yield entry
+
+    def _is_large(self) -> bool:
+        file = self.folder / "entries.jsonl"
+        return file.is_file() and file.stat().st_size > WORTH_PROCESSES
+
+    def _batches(self, name: str) -> Iterator[list[bytes]]:
+        lines = self._raw(name)
+        while batch := list(islice(lines, BATCH)):
+            yield batch
+
     def _raw(self, name: str) -> Iterator[bytes]:
-        hasher = hashlib.sha256()
+        hasher = sha256()
         try:
             with (self.folder / name).open("rb") as file:
                 while line := file.readline(LONGEST_LINE):
@@ -232,9 +296,21 @@ class Export:
             self.findings.add(name, 0, "file_changed")
 
 
+def spread(work: Callable[[Any], Any], batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield what comes of each batch, in order, from as many processes as there are processors."""
+    with ProcessPoolExecutor() as pool:
+        waiting: deque[Future[Any]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(work, batch))
+            if len(waiting) > 2 * (os.cpu_count() or 1):  # no more than that in memory
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def fingerprint(public_key: str) -> str:
     """Return the SHA-256 of a public key."""
-    return hashlib.sha256(bytes.fromhex(public_key)).hexdigest()
+    return sha256(bytes.fromhex(public_key)).hexdigest()
 
 
 class Checkpoints:
@@ -313,7 +389,7 @@ class Checkpoints:
 
 def _mark(facts: dict[str, Any]) -> bytes:
     """Return what stands for an anchor or a checkpoint when they are compared."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()
+    return sha256(json.dumps(facts, sort_keys=True).encode()).digest()
 
 
 class Chains:
@@ -336,15 +412,15 @@ class Chains:
                 self.findings.add(last, head["first"], "position_missing")
             self.heads[last] = (head["first"], head["seq"], head["digest"])
         stream, seq, digest, at = "", 0, GENESIS, 0
-        for _, entry in self.export.lines("entries.jsonl"):
-            if entry["stream"] != stream:
+        for entry in self.export.entries():
+            if entry[0] != stream:
                 self._end(stream, seq, digest, at)
-                stream, at = entry["stream"], 0
+                stream, at = entry[0], 0
                 first = self.heads.get(stream, (1, 0, ""))[0] if self.since else 1
-                seq, digest = first - 1, GENESIS if first <= 1 else entry["previous"]
+                seq, digest = first - 1, GENESIS if first <= 1 else entry[2]
                 at = self._skip(stream, seq)
             self._check(entry, seq, digest)
-            seq, digest = entry["seq"], entry["digest"]
+            seq, digest = entry[1], entry[3]
             at = self._compare(stream, at, seq, digest)
         self._end(stream, seq, digest, at)
         self._leftover()
@@ -354,20 +430,16 @@ class Chains:
         seqs = self.sealed.get(stream, (array("q"), b""))[0]
         return sum(1 for seq in seqs if seq <= before)
 
-    def _check(self, entry: dict[str, Any], seq: int, digest: str) -> None:
+    def _check(self, entry: Judged, last_seq: int, last_digest: str) -> None:
+        stream, seq, previous, _, withheld, as_hashed = entry
         self.count += 1
-        if entry["seq"] != seq + 1:
-            self.findings.add(entry["stream"], entry["seq"], "position_missing")
-        elif entry["previous"] != digest:
-            self.findings.add(entry["stream"], entry["seq"], "chain_broken")
-        if "content" in entry:
-            self.withheld += 1
-            content = bytes.fromhex(entry["content"])
-        else:
-            content = hashed(b"\x03\x02", entry["at"], entry["actor"], entry["action"], entry["payload"])
-        then = content + bytes.fromhex(entry["previous"])
-        if hashed(b"\x00\x02", entry["stream"], str(entry["seq"]), then=then).hex() != entry["digest"]:
-            self.findings.add(entry["stream"], entry["seq"], "entry_edited")
+        self.withheld += withheld
+        if seq != last_seq + 1:
+            self.findings.add(stream, seq, "position_missing")
+        elif previous != last_digest:
+            self.findings.add(stream, seq, "chain_broken")
+        if not as_hashed:
+            self.findings.add(stream, seq, "entry_edited")
 
     def _compare(self, stream: str, at: int, seq: int, digest: str) -> int:
         """Compare with what was sealed at this position; return how many sealed positions are done."""

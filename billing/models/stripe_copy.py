@@ -6,9 +6,14 @@ from django.db.models import Q
 from billing.models.reconciliation import ReconciliationRun
 from offices.models import Office
 
+# The office's own index, copied: a rotation of the keys takes the copies along (offices/copied_indexes.py).
+_OFFICES_CUSTOMER = "offices.officestripeaccount.customer_index"
+
 
 class StripeInvoiceCopy(models.Model):
     """What Stripe showed of one invoice when it was last listed: numbers, codes and ids, no text of Stripe's."""
+
+    COPIED_INDEXES = {"customer_index": _OFFICES_CUSTOMER}
 
     stripe_invoice_id = models.CharField(max_length=80, primary_key=True)
     run = models.ForeignKey(ReconciliationRun, on_delete=models.PROTECT, related_name="copies")
@@ -64,6 +69,8 @@ class CopyKind(models.TextChoices):
 class StripeMoneyCopy(models.Model):
     """What Stripe showed of a payment, refund, dispute, credit note or pending item when it was last listed."""
 
+    COPIED_INDEXES = {"customer_index": _OFFICES_CUSTOMER}
+
     stripe_id = models.CharField(max_length=80, primary_key=True)
     run = models.ForeignKey(ReconciliationRun, on_delete=models.PROTECT, related_name="money_copies")
     kind = models.CharField(max_length=12, choices=CopyKind.choices)
@@ -95,6 +102,8 @@ class StripeMoneyCopy(models.Model):
 
 class StripeCustomerCopy(models.Model):
     """What Stripe showed of one customer when it was last listed; whether its profile is ours, never the profile."""
+
+    COPIED_INDEXES = {"customer_index": _OFFICES_CUSTOMER}
 
     # The blind index of the customer id under the first key: the id itself is never in clear (decisions.md 19).
     customer_index = models.CharField(max_length=64, primary_key=True)

@@ -73,6 +73,21 @@ def test_an_export_verifies_with_the_verifier_that_it_carries_and_nothing_of_our
     assert ran.stdout.splitlines() == ["entries: 12", "withheld: 11", "checkpoints: 2", "anchors: 4", "Verified."]
 
 
+def test_of_a_large_export_several_processes_find_the_same(folder, monkeypatch):
+    monkeypatch.setattr(verify_export, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(verify_export, "BATCH", 5)  # of twelve entries
+    assert found(folder) == set()
+    entries = (folder / "entries.jsonl").read_text().splitlines(keepends=True)
+    entries[7] = entries[7].replace('"seq":', '"seq": ').replace('"content":"', '"content":"0')[:-3] + '"}\n'
+    entries[10] = entries[10].replace('"seq":5', '"seq":7')
+    (folder / "entries.jsonl").write_text("".join(entries))
+    findings, _ = verify_export.verify(folder, {key()})
+    monkeypatch.setattr(verify_export, "WORTH_PROCESSES", 1_000_000)
+    by_one, _ = verify_export.verify(folder, {key()})
+    assert sorted(findings.breaks) == sorted(by_one.breaks)
+    assert {"file_changed", "line_malformed", "position_missing"} <= {code for _, _, code in findings.breaks}
+
+
 def test_the_verifier_imports_nothing_but_the_standard_library_and_cryptography():
     imported = [line.split()[1] for line in VERIFIER.read_text().splitlines() if line.startswith(("import ", "from "))]
     assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names == {"cryptography"}

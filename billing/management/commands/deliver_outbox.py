@@ -49,9 +49,12 @@ class Command(ReportingCommand):
             )
             for trouble in summary.troubles
         ]
+        if summary.stands_still:
+            problems.append(Problem("books_rolled_back", "a backup was restored: note_restore, then deliver"))
+        parked = any(trouble.parked for trouble in summary.troubles)
         return Report(
             counts={name: summary.counts[name] for name in COUNTS},
             problems=problems,
-            needs_attention=summary.not_authorized or any(trouble.parked for trouble in summary.troubles),
+            needs_attention=summary.not_authorized or summary.stands_still or parked,
             headline="Nothing waits to be delivered." if not summary.counts["taken"] else "Delivery:",
         )
