@@ -25,6 +25,9 @@ class BillingRun(models.Model):
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.RUNNING)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
+    # Of the offices that were due at the start, those that were worked through: its progress.
+    offices_due = models.PositiveIntegerField(default=0)
+    offices_done = models.PositiveIntegerField(default=0)
     cycles_opened = models.PositiveIntegerField(default=0)
     cycles_closed = models.PositiveIntegerField(default=0)
     lines_added = models.PositiveIntegerField(default=0)
