@@ -84,6 +84,12 @@ def active_accounts() -> int:
     return ActivityPeriod.objects.filter(deactivated_at__isnull=True).count()
 
 
+def not_paid_by_status() -> dict[str, int]:
+    """Count the invoices of each status but paid, by an index that holds just these."""
+    rows = Invoice.objects.exclude(status=InvoiceStatus.PAID).order_by().values_list("status")
+    return dict.fromkeys(InvoiceStatus.values, 0) | dict(rows.annotate(number=Count("pk")))
+
+
 def owed_by_age(now: datetime) -> dict[Age, Owed]:
     """Return what is owed on sent invoices, by the time since it was due."""
     owed: dict[Age, Owed] = defaultdict(Owed, {age: Owed() for age in Age})

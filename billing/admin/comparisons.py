@@ -12,7 +12,7 @@ from django.utils import timezone
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from audit.columns import text, when
+from audit.columns import Column, text, when
 from audit.read_only import RelatedTable, list_of, may_view
 from audit.staff_forms import StaffForm, staff_actor
 from billing.admin.columns import computed, office
@@ -31,6 +31,18 @@ from offices.locking import OfficeNotFound
 COMPARING = "billing.compare_books"
 # A page that looks again by itself keeps its session alive, so it stops long before a session would end by itself.
 LOOKS, SECONDS = 100, 3
+
+
+COMPARISON_COLUMNS: list[Column] = [
+    when("started_at"),
+    computed("cycle", lambda run: run.cycle_key or "all"),
+    office(),
+    computed("progress", of_comparison),
+    text("found"),
+    text("repaired"),
+    when("finished_at"),
+    text("actor"),
+]
 
 
 class _Scope(forms.Form):
@@ -134,16 +146,7 @@ class RepairAll(StaffForm):
 class ReconciliationRunPage(BillingPage):
     """Each comparison of the books."""
 
-    list_display = [
-        when("started_at"),
-        computed("cycle", lambda run: run.cycle_key or "all"),
-        office(),
-        computed("progress", of_comparison),
-        text("found"),
-        text("repaired"),
-        when("finished_at"),
-        text("actor"),
-    ]
+    list_display = [*COMPARISON_COLUMNS]
     list_filter = ["phase", LineCycleFilter]
     list_select_related = ["office"]
     ordering = ["-started_at", "-pk"]
@@ -151,7 +154,7 @@ class ReconciliationRunPage(BillingPage):
     search_help_text = "Office or run id (exact)"
     details = [
         text("id", title="run"),
-        *list_display,
+        *COMPARISON_COLUMNS,
         text("invoices_seen", title="seen at Stripe"),
         text("compared"),
         when("window_from"),

@@ -66,7 +66,7 @@ def _facts(key: str) -> list[tuple[str, str]]:
     last = of_all.filter(finished_at__isnull=False, dry_run=False).first()
     facts = [("Last compared", "not yet")]
     if last is not None:
-        found = f"{last.compared:,} invoices, {last.found:,} differences"
+        found = f"{last.invoices_seen:,} invoices seen, {last.found:,} differences"
         facts = [("Last compared", _run(last, f"{last.started_at:%Y-%m-%d %H:%M} UTC by {last.actor}: {found}"))]
     for run in under_way(timezone.now()).filter(cycle_key__in={"", key}).order_by("-started_at"):
         facts.append(("Under way", format_html("{} {}", _run(run, "watch"), of_comparison(run))))

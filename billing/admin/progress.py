@@ -31,6 +31,8 @@ STANDING_STILL: Mapping[str, str] = {
 def of_comparison(run: ReconciliationRun) -> str:
     """Return the bar of a comparison, and what it is doing or why it stands still."""
     words, behind = _PHASES[run.phase]
+    if run.finished_at is not None:
+        return words
     done = {Phase.INVOICES: run.invoices_seen, Phase.COMPARE: run.compared}.get(Phase(run.phase))
     if done is not None and run.total:
         done = min(done, run.total)

@@ -9,9 +9,10 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
-from billing.admin.month_signing import WORDS, address_of
+from billing.admin.month_signing import address_of
+from billing.admin.month_steps import STEPS, WORDS
 from billing.models import Correction, CorrectionKind, Discrepancy, Invoice, MonthClose, ReconciliationRun
-from billing.month_close import CheckCode, is_locked
+from billing.month_close import CheckCode
 from tests.billing.admin.conftest import permit
 from tests.billing.correction_scenes import ask
 from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, delivered
@@ -68,6 +69,10 @@ def bob(db) -> Client:
 
 def text(answer):
     return html.unescape(answer.content.decode())
+
+
+def is_locked(key):
+    return MonthClose.objects.filter(key=key, locked_at__isnull=False).exists()
 
 
 def signing(key):
@@ -150,8 +155,9 @@ def test_each_check_has_its_count_and_leads_to_the_rows_behind_it(key, invoice, 
     assert found == {}
 
 
-def test_every_check_has_words():
+def test_every_check_has_words_and_belongs_to_a_step():
     assert set(WORDS) == set(CheckCode)
+    assert sorted(code for codes in STEPS.values() for code in codes) == sorted(CheckCode)
 
 
 def test_a_list_that_the_person_may_not_see_is_not_linked(key, ann):
