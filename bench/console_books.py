@@ -46,7 +46,9 @@ def statements(size: BooksSize) -> list[tuple[str, str]]:
     status = f"""CASE WHEN {back} = 0 THEN 'draft' WHEN n % 100 = 3 THEN 'canceled' WHEN n % 80 = 5 THEN 'sent'
         WHEN n % 80 = 7 THEN 'failed' ELSE 'paid' END"""
     closed = f"CASE WHEN {back} > 0 THEN {end} END"
-    of_all = f"generate_series(1, {n}) AS n"
+    # Month by month, as real books grow; the database keeps rows in the order in which they were written.
+    of_all = f"""(SELECT g % {size.offices} * {cycles} + g / {size.offices} + 1 AS n
+        FROM generate_series(0, {n} - 1) AS g) AS numbers"""
     month = f"to_char({start} AT TIME ZONE 'UTC', 'YYYY-MM')"
     return [
         (

@@ -4,6 +4,7 @@ What is owed is derived as for one invoice (`payment_state.InvoiceMoney.due`), b
 one of unpaid invoices, however many there are.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import BigIntegerField, Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
@@ -38,6 +40,7 @@ class Age(StrEnum):
     OLDEST = "90+"
 
 
+_REMEMBERED = "month-figures:"
 # The days after which an age ends; what is older than all of them is the oldest.
 _LAST_DAY = {Age.FIRST: 30, Age.SECOND: 60, Age.THIRD: 90}
 
@@ -72,6 +75,20 @@ def month_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
     for key, currency, cents in _by_month(paid, "invoice__cycle__key", "amount_paid_cents"):
         figures[key].collected[currency] = cents
     return figures
+
+
+def remembered_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
+    """Return the same for very large books: of months before the newest two as they were some minutes ago.
+
+    Their cycles are closed and only a late payment still changes them. Each is forgotten at another moment, so that no
+    page reads them all at once.
+    """
+    known: dict[str, MonthFigures] = cache.get_many([_REMEMBERED + key for key in keys[2:]])
+    read = month_figures([key for key in keys if _REMEMBERED + key not in known])
+    for key in keys[2:]:
+        if key in read:
+            cache.set(_REMEMBERED + key, read[key], timeout=random.uniform(600, 1_800))  # noqa: S311 - jitter, no secret
+    return {key: read[key] if key in read else known[_REMEMBERED + key] for key in keys}
 
 
 def _by_month(rows: QuerySet[Any], key: str, cents: str) -> QuerySet[Any]:

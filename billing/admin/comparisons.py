@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
@@ -172,6 +173,10 @@ class ReconciliationRunPage(BillingPage):
     def repair(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Show what a repair would do."""
         return RepairAll.as_view(page=self)(request, object_id=object_id)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave the balances unread: they have a page of their own."""
+        return super().get_queryset(request).defer("balances")
 
     def offers_action(self, request: HttpRequest, row: ReconciliationRun, path: str) -> bool:
         """Offer what fits the run, to who may."""

@@ -62,13 +62,17 @@ def _desk(request: HttpRequest, *, page: ReadOnlyPage) -> HttpResponse:
 
 def _facts(key: str) -> list[tuple[str, str]]:
     """Say when the month was compared last, and how far a comparison is that is under way."""
-    of_all = ReconciliationRun.objects.filter(office__isnull=True, cycle_key__in={"", key}).order_by("-started_at")
+    of_all = (
+        ReconciliationRun.objects.defer("balances")
+        .filter(office__isnull=True, cycle_key__in={"", key})
+        .order_by("-started_at")
+    )
     last = of_all.filter(finished_at__isnull=False, dry_run=False).first()
     facts = [("Last compared", "not yet")]
     if last is not None:
         found = f"{last.invoices_seen:,} invoices seen, {last.found:,} differences"
         facts = [("Last compared", _run(last, f"{last.started_at:%Y-%m-%d %H:%M} UTC by {last.actor}: {found}"))]
-    for run in under_way(timezone.now()).filter(cycle_key__in={"", key}).order_by("-started_at"):
+    for run in under_way(timezone.now()).defer("balances").filter(cycle_key__in={"", key}).order_by("-started_at"):
         facts.append(("Under way", format_html("{} {}", _run(run, "watch"), of_comparison(run))))
     return facts
 

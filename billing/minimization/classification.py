@@ -140,7 +140,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "billing.DroppedLine": {_INTERNAL: "id correction line_item"},
     "billing.ReconciliationRun": {
         _SAFE: "window_from window_until cursor",
-        _AGGREGATE: "total compared invoices_seen found repaired",
+        _AGGREGATE: "total compared invoices_seen found repaired balances",
         _INTERNAL: "id actor cycle_key office since dry_run phase advanced_at stopped started_at finished_at",
     },
     "billing.StripeInvoiceCopy": {

@@ -41,6 +41,7 @@ class BillingRun(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known")
         ]
+        indexes = [models.Index(fields=["-started_at"], name="billing_run_by_time")]
 
     def __str__(self) -> str:
         return f"run of {self.as_of:%Y-%m-%d %H:%M}"

@@ -7,6 +7,7 @@ from django.db.models.functions import Greatest
 
 from billing.models import ReconciliationPhase, ReconciliationRun
 from billing.reconciliation import scope
+from billing.reconciliation.balance import as_text, balances
 from offices.locking import OfficeNotFound
 from offices.models import Office
 
@@ -83,7 +84,8 @@ def stand_still(run: ReconciliationRun, *, why: str, now: datetime) -> None:
 
 
 def finish(run: ReconciliationRun, *, found: int, repaired: int, now: datetime) -> None:
-    """Write down that the run is complete."""
+    """Write down that the run is complete; with one of all offices the balances as they are now."""
+    balances_now = as_text(balances()) if run.office_id is None and not run.dry_run else ""
     # A resumed run has counted only its own part.
     ReconciliationRun.objects.filter(pk=run.pk).update(
         phase=ReconciliationPhase.DONE,
@@ -92,5 +94,6 @@ def finish(run: ReconciliationRun, *, found: int, repaired: int, now: datetime) 
         finished_at=now,
         found=Greatest(F("found"), found),
         repaired=repaired,
+        balances=balances_now,
     )
     run.refresh_from_db()
