@@ -51,7 +51,7 @@ class ReconciliationRun(models.Model):
     compared = models.PositiveIntegerField(default=0)
     advanced_at = models.DateTimeField(null=True, blank=True)
     stopped = models.CharField(max_length=30, blank=True)
-    # The balance of every month as of its end, as canonical JSON (reconciliation/balance.py); only of runs of all offices.
+    # The balance of every month as of its end, as JSON (reconciliation/balance.py); only with runs of all offices.
     balances = models.TextField(blank=True)
     invoices_seen = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0)
