@@ -13,10 +13,11 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from audit.columns import linked
 from audit.read_only import ReadOnlyPage, RelatedTable, list_of, may_view, related
 from audit.staff_forms import refusal_page
 from billing import money
-from billing.admin.columns import office
+from billing.admin.columns import computed
 from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.months import months_of_books
 from billing.admin.progress import of_comparison
@@ -32,6 +33,7 @@ from billing.models import (
 from billing.reconciliation.asked import under_way
 from billing.reconciliation.repair import needs_two_people
 
+_OFFICE = computed("office", lambda row: linked("offices_office", row.invoice.office_id, row.invoice.office.reference))
 VIEWING = "billing.view_reconciliationrun"
 ALL = "all"
 
@@ -161,5 +163,5 @@ def _of_month(key: str) -> dict[str, str]:
 def _corrections(waiting: QuerySet[Correction], filters: dict[str, str]) -> RelatedTable:
     rows = waiting.select_related("invoice__office").defer("note").order_by("requested_at")
     more = list_of("billing_correction", status__exact=CorrectionStatus.REQUESTED.value, **filters)
-    columns = [*CORRECTION_COLUMNS[:2], office("invoice.office"), *CORRECTION_COLUMNS[3:7]]
+    columns = [*CORRECTION_COLUMNS[:2], _OFFICE, *CORRECTION_COLUMNS[3:7]]
     return related("Corrections that wait for a second person", columns, rows, more=more)
