@@ -1,6 +1,6 @@
 """Each page of the console on large books: questions asked of the database, and milliseconds.
 
-    DATABASE_URL=postgres://... bin/bench pages [--offices 10000] [--cycles 100] [--lines 10] [--times 20] [--lean] [--keep]
+    DATABASE_URL=postgres://... bin/bench pages [--offices 10000] [--cycles 100] [--lines 10] [--times 20] [--lean]
 
 Makes a database of its own (with the numbers above 1,000,000 invoices and 10,000,000 lines, about 8 GB), looks at each
 list, at a row of it and at the desks, and prints the slowest first. `--keep` leaves the database for another look with

@@ -38,6 +38,8 @@ def ask_for_comparison(*, cycle_key: str, office_reference: str | None, actor: s
     run = start_or_resume(
         actor=actor, cycle_key=cycle_key, office_reference=office_reference, recent=None, dry_run=False, now=now
     )
+    # One that beat began and nobody finished is theirs from now on, or no worker would take it up.
+    ReconciliationRun.objects.filter(pk=run.pk).exclude(actor__startswith=STAFF).update(actor=actor)
     about = {"run": str(run.pk), "cycle": cycle_key, "office": office_reference or ""}
     record(Fact(STREAM, "reconciliation.asked", about), actor=actor, now=now)
     ring_after_commit(Bell.COMPARISONS)

@@ -59,6 +59,15 @@ def test_asking_twice_leads_to_the_run_that_is_under_way(scene):
     assert ask(scene) != first
 
 
+def test_a_run_that_beat_left_is_taken_on_by_whoever_asks_for_the_same(scene):
+    scene.stripe.script("GET /v1/invoices", [Fault.UNAVAILABLE])
+    left = scene.reconcile().run
+    scene.later(seconds=LEFT_AFTER.total_seconds() + 1)
+    assert go_on(clock=scene.clock, until=scene.clock()) == 0
+    assert ask(scene) == left
+    assert go_on(clock=scene.clock, until=scene.clock()) == 1
+
+
 def test_an_unknown_office_is_told(scene):
     with pytest.raises(OfficeNotFound):
         ask(scene, office_reference="nobody")
