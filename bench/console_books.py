@@ -142,11 +142,10 @@ def statements(size: BooksSize) -> list[tuple[str, str]]:
         (
             "a comparison",
             f"""INSERT INTO billing_reconciliationrun (id, actor, cycle_key, window_from, window_until, phase, cursor,
-                started_at, finished_at, invoices_seen, found, repaired, dry_run, advanced_at, compared, stopped,
-                total)
-            VALUES ('{row_id(6, 1)}', 'system:beat', '', now() - interval '9 years', now(), 'done', '', now(),
-            now(), {n},
-                0, 0, false, now(), {n}, '', {n})""",
+                started_at, finished_at, invoices_seen, found, repaired, dry_run, advanced_at, balances, compared,
+                stopped, total)
+            VALUES ('{row_id(6, 1)}', 'system:beat', '', now() - interval '9 years', now(), 'done', '', now(), now(),
+                {n}, 0, 0, false, now(), '', {n}, '', {n})""",
         ),
         (
             "invoices at Stripe",
