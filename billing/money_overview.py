@@ -4,6 +4,7 @@ What is owed is derived as for one invoice (`payment_state.InvoiceMoney.due`), b
 one of unpaid invoices, however many there are.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import BigIntegerField, Case, Count, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
@@ -38,6 +40,7 @@ class Age(StrEnum):
     OLDEST = "90+"
 
 
+_REMEMBERED = "month-figures:"
 # The days after which an age ends; what is older than all of them is the oldest.
 _LAST_DAY = {Age.FIRST: 30, Age.SECOND: 60, Age.THIRD: 90}
 
@@ -74,6 +77,20 @@ def month_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
     return figures
 
 
+def remembered_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
+    """Return the same for very large books: of months before the newest two as they were some minutes ago.
+
+    Their cycles are closed and only a late payment still changes them. Each is forgotten at another moment, so that no
+    page reads them all at once.
+    """
+    known: dict[str, MonthFigures] = cache.get_many([_REMEMBERED + key for key in keys[2:]])
+    read = month_figures([key for key in keys if _REMEMBERED + key not in known])
+    for key in keys[2:]:
+        if key in read:
+            cache.set(_REMEMBERED + key, read[key], timeout=random.uniform(600, 1_800))  # noqa: S311 - jitter, no secret
+    return {key: read[key] if key in read else known[_REMEMBERED + key] for key in keys}
+
+
 def _by_month(rows: QuerySet[Any], key: str, cents: str) -> QuerySet[Any]:
     summed: QuerySet[Any] = rows.order_by().values_list(key, "currency").annotate(sum=Coalesce(Sum(cents), 0))
     return summed
@@ -82,6 +99,12 @@ def _by_month(rows: QuerySet[Any], key: str, cents: str) -> QuerySet[Any]:
 def active_accounts() -> int:
     """Return how many patient accounts are active now."""
     return ActivityPeriod.objects.filter(deactivated_at__isnull=True).count()
+
+
+def not_paid_by_status() -> dict[str, int]:
+    """Count the invoices of each status but paid, by an index that holds just these."""
+    rows = Invoice.objects.exclude(status=InvoiceStatus.PAID).order_by().values_list("status")
+    return dict.fromkeys(InvoiceStatus.values, 0) | dict(rows.annotate(number=Count("pk")))
 
 
 def owed_by_age(now: datetime) -> dict[Age, Owed]:

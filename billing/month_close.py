@@ -163,8 +163,3 @@ def what_is_signed(key: str) -> str:
 def _by_currency(invoices: QuerySet[Invoice]) -> Iterator[tuple[str, int, int | None]]:
     rows = invoices.order_by("currency").values_list("currency")
     yield from rows.annotate(number=Count("pk"), total=Sum("total_cents"))
-
-
-def is_locked(key: str) -> bool:
-    """Say whether two people have signed the month."""
-    return MonthClose.objects.filter(key=key, locked_at__isnull=False).exists()

@@ -87,7 +87,7 @@ class OfficeRun:
         self.work, self.actor, self.now, self.dry_run, self.parks = work, actor, now, dry_run, parks
         self.summary = RunSummary()
         self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
-        self.offices_in_scope = self.billed_lately = 0
+        self.offices_in_scope = self.billed_lately = self.worked_through = 0
         # Due when looked for, and done by another run by the time they were locked.
         self.done_meanwhile = 0
         self.held: list[UUID] = []  # by another transaction, when their chunk was billed
@@ -96,14 +96,14 @@ class OfficeRun:
         self, due: QuerySet[Office], *, in_scope: int, progress: Progress, chunk_size: int = CHUNK_SIZE
     ) -> RunSummary:
         """Work on each office that is due, and return what came of it."""
-        self._start(in_scope)
         due_ids = due.values_list("pk", flat=True).order_by("pk")
-        total, done = due_ids.count(), 0
+        self.row.offices_due, done = due_ids.count(), 0
+        self._start(in_scope)
         try:
             for chunk in _chunks(due_ids, chunk_size):
                 self._bill(chunk, skip_locked=True)
                 done += len(chunk)
-                progress(done, total)
+                progress(done, self.row.offices_due)
             self._bill_held(due_ids, chunk_size)
         except RunCapExceeded:
             self._stop_at_cap()
@@ -148,9 +148,10 @@ class OfficeRun:
             if self.dry_run:
                 transaction.set_rollback(True)
             else:
-                self._record(tally)
+                self._record(tally, len(offices))
         reach(FailPoint.RUN_CHUNK_COMMITTED)
         self.summary.tally.add(tally)
+        self.worked_through += len(offices)
         self.done_meanwhile += 0 if any(tally.counts[name] for name in COUNTS) else len(offices)
         return {office.pk for office in locked}
 
@@ -231,7 +232,7 @@ class OfficeRun:
             self.summary.tally.counts["offices_parked"] += 1
             self.summary.problems.append(Problem(reference, code, PARKED))
 
-    def _record(self, tally: Tally) -> None:
+    def _record(self, tally: Tally, offices: int = 0) -> None:
         """Bring the run's row up to date, in the chunk's own transaction."""
         done = Tally()
         done.add(self.summary.tally)
@@ -239,7 +240,8 @@ class OfficeRun:
         for name in COUNTS:
             setattr(self.row, name, done.counts[name])
         self.row.billed = json.dumps(dict(done.billed))
-        self.row.save(update_fields=[*COUNTS, "billed"])
+        self.row.offices_done = self.worked_through + offices
+        self.row.save(update_fields=[*COUNTS, "billed", "offices_done"])
 
 
 def _billed_since(start: datetime, end: datetime) -> int:

@@ -16,6 +16,7 @@ from billing.billing_run import resume_run, run_due
 from billing.canary import run_canary as try_canary
 from billing.idempotent_answers import purge_answers
 from billing.rebuilt_books.check import keep_findings
+from billing.reconciliation import asked
 from billing.reconciliation.run import reconcile
 from billing.wake_up import Bell, hang
 
@@ -117,8 +118,15 @@ def reconcile_all() -> None:
     reconcile(actor="system:beat", clock=timezone.now, repair=True)
 
 
+@shared_task
+def compare_asked() -> None:
+    """Go on with the comparisons that staff asked for."""
+    asked.go_on(clock=timezone.now, until=timezone.now() + LONGEST_DRAIN)
+
+
 def hang_bells() -> None:
     """Let use cases ring the workers; without a broker there are none, and `deliver_outbox` drains what waits."""
     if settings.CELERY_BROKER_URL:
         hang(Bell.OUTBOX, deliver_outbox.delay)
         hang(Bell.STRIPE_EVENTS, process_stripe_events.delay)
+        hang(Bell.COMPARISONS, compare_asked.delay)

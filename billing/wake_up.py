@@ -15,6 +15,7 @@ class Bell(StrEnum):
 
     OUTBOX = "outbox"
     STRIPE_EVENTS = "stripe_events"
+    COMPARISONS = "comparisons"
 
 
 _bells: dict[Bell, Callable[[], None]] = {}

@@ -100,6 +100,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour=3, minute=45),
         "options": {"expires": 10_800},
     },
+    # What staff asked for begins at once, by the doorbell; this goes on with what a worker left.
+    "sweep-comparisons": {"task": "billing.tasks.compare_asked", "schedule": 60.0, "options": {"expires": 60}},
     # Everything there is, once a week: a page of a hundred invoices for each call, all of them every night is too much.
     "reconcile-all": {
         "task": "billing.tasks.reconcile_all",

@@ -29,13 +29,22 @@ def _may_view(model: str) -> Callable[[HttpRequest], bool]:
     return allowed
 
 
-def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
+def _entry(title: str, icon: str, model: str, page: str = "changelist") -> dict[str, Any]:
+    """Return an entry for the list of a model, or for another page of it."""
+    link = reverse_lazy(f"admin:{model}_{page}")
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{model}_changelist"),
+        "link": link,
         "permission": _may_view(model),
+        "active": lambda request: _nearest(request.path) == str(link),
     }
+
+
+def _nearest(path: str) -> str:
+    """Return the one entry that a page stands below: of two addresses that it begins with, the longer one."""
+    links = [str(entry["link"]) for group in NAVIGATION for entry in group["items"]]
+    return max((link for link in links if path.startswith(link)), key=len, default="")
 
 
 def _group(title: str, *entries: dict[str, Any], collapsible: bool = False) -> dict[str, Any]:
@@ -56,23 +65,14 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Cycles", "calendar_month", "billing_billingcycle"),
         _entry("Runs", "play_circle", "billing_billingrun"),
         _entry("Parked offices", "pause_circle", "billing_parkedoffice"),
-        {
-            "title": "Close a month",
-            "icon": "lock_open",
-            "link": reverse_lazy("admin:billing_monthclose_month"),
-            "permission": _may_view("billing_monthclose"),
-        },
-        _entry("Month closes", "lock_clock", "billing_monthclose"),
+        _entry("Close a month", "lock_open", "billing_monthclose", "month"),
+        _entry("Signed months", "lock_clock", "billing_monthclose"),
     ),
     _group(
         "Reconciliation",
+        _entry("Desk", "fact_check", "billing_reconciliationrun", "desk"),
         _entry("Discrepancies", "difference", "billing_discrepancy"),
-        {
-            "title": "Balance of the month",
-            "icon": "balance",
-            "link": reverse_lazy("admin:billing_discrepancy_balance"),
-            "permission": _may_view("billing_discrepancy"),
-        },
+        _entry("Balance of the month", "balance", "billing_discrepancy", "balance"),
         _entry("Comparisons", "compare_arrows", "billing_reconciliationrun"),
         _entry("Invoices at Stripe", "content_copy", "billing_stripeinvoicecopy"),
         _entry("Money at Stripe", "account_balance", "billing_stripemoneycopy"),

@@ -2,6 +2,7 @@
 
 from billing.admin import (
     api_keys,
+    comparisons,
     corrections,
     customers,
     cycles,
@@ -24,6 +25,7 @@ from billing.admin import (
 
 __all__ = [
     "api_keys",
+    "comparisons",
     "corrections",
     "customers",
     "cycles",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import CharField, Count, QuerySet, Value
@@ -11,8 +12,10 @@ from django.utils import timezone
 from audit.read_only import list_of, may_view
 from billing.admin.correction_decisions import Approve
 from billing.admin.correction_filters import waiting_for
+from billing.admin.due import LONG, overdue_offices
 from billing.event_health import RECENT
 from billing.models import (
+    BillingRun,
     Correction,
     Discrepancy,
     DiscrepancyStatus,
@@ -25,10 +28,13 @@ from billing.models import (
     MessageStatus,
     OutboxMessage,
     ParkedOffice,
+    RunStatus,
     StripeEvent,
 )
 from billing.silence import overdue_at
 from offices.models import Office
+
+LONGEST_RUN = timedelta(hours=1)  # the next one begins then
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +107,24 @@ def _troubles(request: HttpRequest) -> Iterator[Trouble]:
     differing = Discrepancy.objects.filter(status=DiscrepancyStatus.OPEN)
     open_ = {"status__exact": DiscrepancyStatus.OPEN.value}
     yield Trouble("Open differences", "Our books and Stripe's do not agree", differing, open_)
+    yield from _late(timezone.now())
     blocked = Incident.objects.filter(disposed_at__isnull=True)
     yield Trouble(
         "Blocked attempts", "The guard stopped a request: look at each", blocked, {"disposed_at__isempty": "1"}
     )
     yield from _stuck()
+
+
+def _late(now: datetime) -> Iterator[Trouble]:
+    """Yield what the hourly run has left."""
+    yield Trouble("Runs overdue", "Offices that wait for a billing run", overdue_offices(now), {"due": LONG})
+    since = now - LONGEST_RUN
+    yield Trouble(
+        "Runs that did not end",
+        "Killed or stuck: the next run does the rest",
+        BillingRun.objects.filter(status=RunStatus.RUNNING, started_at__lt=since),
+        {"status__exact": RunStatus.RUNNING.value, "started_at__lt": since.isoformat()},
+    )
 
 
 def _stuck() -> Iterator[Trouble]:
@@ -136,5 +155,5 @@ def _stuck() -> Iterator[Trouble]:
         "Silence of Stripe",
         "News that a request should have brought by now",
         silent,
-        {"heard_at__isempty": "1", "pulled_at__isempty": "1"},
+        {"heard_at__isempty": "1", "pulled_at__isempty": "1", "expected_by__lte": now.isoformat()},
     )

@@ -12,7 +12,7 @@ from audit.read_only import ReadOnlyPage, RelatedTable
 from audit.staff_forms import refusal_page
 from billing import money
 from billing.models import ReconciliationRun
-from billing.reconciliation.balance import MonthBalance, balances
+from billing.reconciliation.balance import MonthBalance, shown_balances
 
 VIEWING = "billing.view_discrepancy"
 # What stands in the sheet, in this order, and how it enters the sum.
@@ -35,11 +35,15 @@ def balance_urls(page: ReadOnlyPage) -> list[URLPattern]:
 def _balance(request: HttpRequest, *, page: ReadOnlyPage) -> HttpResponse:
     if not request.user.has_perm(VIEWING):
         return refusal_page(request, page, VIEWING)
-    known = {each.month: each for each in balances()}
+    found, as_of = shown_balances()
+    known = {each.month: each for each in found}
     months = sorted(known, reverse=True)
     asked = request.GET.get("month", months[0] if months else "")
     context = page.admin_site.each_context(request) | {"title": "Balance of the month", "months": months}
-    context["listed"] = ReconciliationRun.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
+    context["as_of"] = as_of
+    context["listed"] = (
+        ReconciliationRun.objects.filter(finished_at__isnull=False).defer("balances").order_by("-started_at").first()
+    )
     if asked not in known:
         problem = "Choose one of the months." if months else ""
         return render(request, "admin/balance.html", context | {"problem": problem}, status=400 if months else 200)

@@ -4,8 +4,9 @@ import json
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.auth.models import User
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from audit.columns import coloured
 from audit.read_only import RelatedTable
@@ -40,6 +41,16 @@ def side_by_side(found: Discrepancy) -> RelatedTable:
         for name in dict.fromkeys([*ours, *theirs])
     ]
     return RelatedTable("Side by side", ["field", "our books", "Stripe", ""], rows)
+
+
+def what_changes(found: Discrepancy) -> list[str]:
+    """Return in words what a repair would take over, field by field."""
+    kind = found.get_kind_display().capitalize()
+    return [
+        f"{kind}: {field.lower()} {ours} becomes {theirs}"
+        for field, ours, theirs, differs in side_by_side(found).rows
+        if differs
+    ]
 
 
 def _words(name: str, value: Any) -> str:
@@ -105,6 +116,39 @@ class TakeOn(Settle):
         assign(owner=about["actor"], now=timezone.now(), **about)
 
 
+class _Owner(forms.Form):
+    """Who it is given to."""
+
+    owner = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        able = User.objects.with_perm(PERMISSION, backend="django.contrib.auth.backends.ModelBackend")
+        names = able.order_by("username").values_list("username", flat=True).distinct()
+        owners = [(f"staff:{name}", name) for name in names]
+        self.fields["owner"].choices = [("", "Nobody"), *owners]  # type: ignore[attr-defined]
+
+
+class Assign(Settle):
+    """Give it to somebody who may settle it, or take it away from everybody."""
+
+    form_class = _Owner
+    title = "Give a difference to somebody"
+    lead = "Whoever is chosen becomes its owner, and others see that."
+    submit = "Assign it"
+    done = "Assigned."
+
+    def get_initial(self) -> dict[str, Any]:
+        """Show whose it is."""
+        return super().get_initial() | {"owner": self.row.owner}
+
+    def act(self, form: Any) -> str:
+        """Assign it."""
+        actor = staff_actor(self.request)
+        assign(discrepancy_id=self.row.pk, owner=form.cleaned_data["owner"], actor=actor, now=timezone.now())
+        return self.back()
+
+
 class WriteNote(Settle):
     """Keep what was found out."""
 
@@ -149,9 +193,7 @@ class Repair(Settle):
         """Add the dry run: every difference that one look would mend, and from what to what."""
         facts = super().facts()
         for found in pulled_with(self.row).defer("note").order_by("found_at"):
-            for field, ours, theirs, differs in side_by_side(found).rows:
-                if differs:
-                    facts.append((f"{found.get_kind_display().capitalize()}: {field}", f"{ours} becomes {theirs}"))
+            facts += [("Would change", words) for words in what_changes(found)]
         return facts
 
     def settle(self, words: str, about: dict[str, Any]) -> None:  # noqa: ARG002

@@ -73,6 +73,7 @@ class ExportingPage(BillingPage, _ExportModelAdmin):
     def _filters(self, request: HttpRequest) -> list[str]:
         """Name the filters in force: only words of ours, for the address of a page could hold any."""
         ours = {field.name for field in self.opts.concrete_fields} | {"cycle"}
+        ours |= {getattr(each, "parameter_name", "") for each in self.list_filter}
         names = {name.partition("__")[0] for name in request.GET}
         return sorted(names & ours) + (["search"] if request.GET.get("q") else [])
 

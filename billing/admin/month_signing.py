@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,14 +16,13 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_safe
 
 from audit.columns import coloured
-from audit.read_only import ReadOnlyPage, RelatedTable, list_of
+from audit.read_only import ReadOnlyPage, RelatedTable
 from audit.staff_forms import StaffForm, refusal_page, staff_actor
 from billing.admin.columns import money_text
+from billing.admin.month_steps import signatures, steps_of
 from billing.admin.months import months_of_books
-from billing.models import OPEN_CORRECTIONS, MonthClose
+from billing.models import MonthClose
 from billing.month_close import (
-    Check,
-    CheckCode,
     MonthAlreadyLocked,
     MonthChanged,
     MonthNotReady,
@@ -38,58 +36,6 @@ PERMISSION = "billing.sign_month"
 VIEWING = "billing.view_monthclose"
 LATEST = 12  # months in the table below
 MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
-# Of each check: what is in order when it passes, what stands in the way when not, and the list behind the count.
-# "MONTH" in a filter is replaced by the month.
-WORDS: Mapping[CheckCode, tuple[str, str, str, Mapping[str, str]]] = {
-    CheckCode.NO_CYCLES: (
-        "Cycles exist",
-        "No office has a cycle in this month",
-        "billing_billingcycle",
-        {"cycle": "MONTH"},
-    ),
-    CheckCode.CYCLES_NOT_CLOSED: (
-        "Every cycle is closed",
-        "Cycles still open",
-        "billing_billingcycle",
-        {"cycle": "MONTH", "closed_at__isempty": "1"},
-    ),
-    CheckCode.OFFICES_DUE: (
-        "No billing run is due",
-        "Offices that a billing run has to work through first",
-        "billing_billingcycle",
-        {"closed_at__isempty": "1"},
-    ),
-    CheckCode.INVOICES_NOT_SENT: (
-        "Every invoice was sent",
-        "Invoices not sent yet",
-        "billing_invoice",
-        {"cycle": "MONTH", "status__exact": "draft"},
-    ),
-    CheckCode.OFFICES_PARKED: (
-        "No office is parked",
-        "Parked offices",
-        "billing_parkedoffice",
-        {"unparked_at__isempty": "1"},
-    ),
-    CheckCode.NOT_RECONCILED: (
-        "Compared with Stripe since the last close",
-        "No whole comparison with Stripe since the last close",
-        "billing_reconciliationrun",
-        {},
-    ),
-    CheckCode.DISCREPANCIES_OPEN: (
-        "No difference to Stripe is open",
-        "Open differences to Stripe",
-        "billing_discrepancy",
-        {"cycle": "MONTH", "status__exact": "open"},
-    ),
-    CheckCode.CORRECTIONS_OPEN: (
-        "No correction is open",
-        "Corrections that wait or are under way",
-        "billing_correction",
-        {"cycle": "MONTH", "status__in": ",".join(OPEN_CORRECTIONS)},
-    ),
-}
 
 
 def month_urls(page: ReadOnlyPage) -> list[URLPattern]:
@@ -105,16 +51,6 @@ def month_urls(page: ReadOnlyPage) -> list[URLPattern]:
 def address_of(key: str) -> str:
     """Return the address of the page of a month."""
     return f"{reverse('admin:billing_monthclose_month')}?month={key}"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckShown:
-    """A check as the page shows it."""
-
-    words: str
-    count: int
-    blocks: bool
-    address: str
 
 
 class _MonthForm(forms.Form):
@@ -142,20 +78,12 @@ def _shown(request: HttpRequest, key: str, months: list[str]) -> dict[str, Any]:
     allowed = ready and not own and request.user.has_perm(PERMISSION)
     return {
         "month": key,
-        "checks": [_check(request, key, check) for check in found],
+        "steps": [*steps_of(request, key, found), *signatures(close, signed)],
         "facts": _facts(close, signed),
         "state": _state(close, signed, ready=ready, own=own),
         "sign": reverse("admin:billing_monthclose_sign", args=[key]) if allowed else "",
         "related_tables": [_months(months, closes)],
     }
-
-
-def _check(request: HttpRequest, key: str, check: Check) -> CheckShown:
-    passed, blocked, behind, filters = WORDS[check.code]
-    app, _, model = behind.partition("_")
-    seen = request.user.has_perm(f"{app}.view_{model}")
-    address = list_of(behind, **{name: value.replace("MONTH", key) for name, value in filters.items()}) if seen else ""
-    return CheckShown(blocked if check.blocks else passed, check.count, check.blocks, address)
 
 
 def _facts(close: MonthClose | None, signed: str) -> list[tuple[str, str]]:

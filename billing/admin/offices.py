@@ -18,6 +18,7 @@ from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import OFFICE_COLOURS, computed, listed
 from billing.admin.customers import PROFILE_COLUMNS
 from billing.admin.cycles import CYCLE_COLUMNS
+from billing.admin.due import DueFilter
 from billing.admin.exports import ExportingPage
 from billing.admin.incidents import INCIDENT_COLUMNS
 from billing.admin.invoices import INVOICE_COLUMNS
@@ -65,7 +66,12 @@ class OfficePage(ExportingPage):
 
     sheet = OfficeSheet
     list_display = [*_COLUMNS, text("currency"), day("past_due_since", title="past due since")]
-    list_filter = ["collection_method", ("parked_at", EmptyFieldListFilter), ("past_due_since", EmptyFieldListFilter)]
+    list_filter = [
+        "collection_method",
+        ("parked_at", EmptyFieldListFilter),
+        ("past_due_since", EmptyFieldListFilter),
+        DueFilter,
+    ]
     ordering = ["reference"]
     finds = Exactly(office="pk")
     search_help_text = "Office, its id or cus_… (exact)"

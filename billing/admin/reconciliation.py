@@ -1,4 +1,4 @@
-"""Reconciliation: its runs, and what differs."""
+"""What differs between our books and Stripe's, and what people do about it."""
 
 from collections.abc import Iterable
 
@@ -11,22 +11,25 @@ from django.utils.http import urlencode
 from unfold.decorators import action
 
 from audit.columns import Column, label, link, text, when
-from audit.read_only import RelatedTable
+from audit.read_only import RelatedTable, list_of, may_view, related
 from audit.staff_forms import refusal_page, staff_actor
 from billing import money
 from billing.admin.balance_sheet import balance_urls
 from billing.admin.columns import computed, office
 from billing.admin.correction_asking import PERMISSION as CORRECTING
+from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.discrepancy_filters import FoundFilter, OwnerFilter, StakeFilter
-from billing.admin.discrepancy_forms import PERMISSION, Accept, Repair, TakeOn, WriteNote, side_by_side
-from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
+from billing.admin.discrepancy_forms import PERMISSION, Accept, Assign, Repair, TakeOn, WriteNote, side_by_side
+from billing.admin.exports import ExportingPage
+from billing.admin.pages import Exactly, LineCycleFilter
 from billing.correction_offers import correction_offers
+from billing.exports.sheets import DiscrepancySheet
 from billing.models import (
+    Correction,
     CorrectionKind,
     Discrepancy,
     DiscrepancyKind,
     DiscrepancyStatus,
-    ReconciliationRun,
     RepairKind,
 )
 from billing.reconciliation.repair import CORRECTION_OF
@@ -42,6 +45,7 @@ DISCREPANCY_COLUMNS: list[Column] = [
     text("kind"),
     label("status", DISCREPANCY_COLOURS),
     text("cycle_key", title="cycle"),
+    computed("at stake", lambda found: money.to_text(found.amount_cents)),
     text("owner"),
     text("repair", title="proposed"),
     when("found_at", order="found_at"),
@@ -50,9 +54,10 @@ DISCREPANCY_COLUMNS: list[Column] = [
 
 
 @admin.register(Discrepancy)
-class DiscrepancyPage(BillingPage):
+class DiscrepancyPage(ExportingPage):
     """Differences between our books and Stripe's."""
 
+    sheet = DiscrepancySheet
     list_display = [DISCREPANCY_COLUMNS[1], office(), *DISCREPANCY_COLUMNS[2:]]
     list_filter = ["status", "kind", OwnerFilter, FoundFilter, StakeFilter, "repair", LineCycleFilter]
     list_select_related = ["office"]
@@ -64,17 +69,21 @@ class DiscrepancyPage(BillingPage):
         *list_display,
         link("invoice_id", "billing_invoice"),
         text("subject"),
-        computed("at stake", lambda found: money.to_text(found.amount_cents)),
         link("run_id", "billing_reconciliationrun", title="run"),
         when("ended_at"),
         text("ended_by"),
     ]
-    actions_detail = ["own", "note", "accept", "repair", "correct"]
+    actions_detail = ["own", "assign", "note", "accept", "repair", "correct"]
 
     @action(description="Take it on", icon="person", url_path="own")
     def own(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Make it one's own."""
         return TakeOn.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Assign", icon="group", url_path="assign")
+    def assign(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Give it to somebody."""
+        return Assign.as_view(page=self)(request, object_id=object_id)
 
     @action(description="Note", icon="edit_note", url_path="note")
     def note(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -118,9 +127,14 @@ class DiscrepancyPage(BillingPage):
         }
         return fits.get(path, True) and request.user.has_perm(PERMISSION)
 
-    def related_tables(self, request: HttpRequest, obj: Discrepancy) -> Iterable[RelatedTable]:  # noqa: ARG002
-        """Show what either side says."""
+    def related_tables(self, request: HttpRequest, obj: Discrepancy) -> Iterable[RelatedTable]:
+        """Show what either side says, and the corrections of the invoice, which a second person decides about."""
         yield side_by_side(obj)
+        if obj.invoice_id is not None and may_view(request, Correction):
+            made = Correction.objects.filter(invoice=obj.invoice_id).select_related("invoice")
+            made = made.defer("note", "invoice__internal_note").order_by("-requested_at")
+            more = list_of("billing_correction", q=obj.invoice_id)
+            yield related("Corrections of the invoice", CORRECTION_COLUMNS, made, more=more)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the balance of a month."""
@@ -132,26 +146,3 @@ def _proposed(found: Discrepancy) -> CorrectionKind | None:
     if found.invoice_id is None or found.kind == DiscrepancyKind.DUPLICATE_AT_STRIPE:
         return None
     return CORRECTION_OF.get(RepairKind(found.repair))
-
-
-@admin.register(ReconciliationRun)
-class ReconciliationRunPage(BillingPage):
-    """Each comparison of the books."""
-
-    list_display = [
-        when("started_at"),
-        text("cycle_key", title="cycle"),
-        office(),
-        text("phase"),
-        text("invoices_seen", title="seen"),
-        text("found"),
-        text("repaired"),
-        when("finished_at"),
-        text("actor"),
-    ]
-    list_filter = ["phase"]
-    list_select_related = ["office"]
-    ordering = ["-started_at", "-pk"]
-    finds = Exactly(office="office_id")
-    search_help_text = "Office or run id (exact)"
-    details = [text("id", title="run"), *list_display, when("window_from"), when("window_until"), text("cursor")]

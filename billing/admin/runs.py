@@ -16,6 +16,7 @@ from audit.columns import Column, Shown, label, text, when
 from audit.staff_forms import StaffForm, staff_actor
 from billing.admin.columns import RUN_COLOURS, computed, money_text, office
 from billing.admin.pages import BillingPage, Exactly
+from billing.admin.progress import of_billing_run
 from billing.models import BillingRun, ParkedOffice
 from billing.unparking import LONGEST_REASON, OfficeNotParked, ReasonMissing, unpark_office
 from offices.locking import OfficeBusy
@@ -45,6 +46,7 @@ RUN_COLUMNS: list[Column] = [
     computed("billed", _billed),
     text("offices_parked", title="parked"),
 ]
+PROGRESS = computed("progress", of_billing_run)
 
 
 @admin.register(BillingRun)
@@ -59,6 +61,7 @@ class BillingRunPage(BillingPage):
     details = [
         text("id", title="run"),
         *RUN_COLUMNS,
+        PROGRESS,
         text("invoices_closed"),
         text("already_done"),
         text("actor"),

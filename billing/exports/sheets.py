@@ -5,7 +5,7 @@ ePHI (docs/compliance/data-map.md). Whoever must know whose line it is opens it 
 """
 
 from billing.exports.sheet import Column, Sheet, money
-from billing.models import Invoice, LineItem, OutboxMessage, Payment
+from billing.models import Discrepancy, Invoice, LineItem, OutboxMessage, Payment
 from offices.models import Office
 
 
@@ -107,4 +107,33 @@ class OfficeSheet(Sheet):
     parked = Column("parked_at", "parked (UTC)")
 
 
-SHEETS: tuple[type[Sheet], ...] = (InvoiceSheet, LineItemSheet, PaymentSheet, MessageSheet, OfficeSheet)
+class DiscrepancySheet(Sheet):
+    """Differences to Stripe. What either side says stays here: it may name accounts by their reference."""
+
+    model, name = Discrepancy, "discrepancies"
+    id = Column("id", "difference")
+    kind = Column("kind")
+    status = Column("status")
+    office = Column("office__reference", "office")
+    cycle = Column("cycle_key", "cycle")
+    invoice = Column("invoice_id", "invoice", of=["invoice"])
+    stripe_invoice_id = Column("invoice__stripe_invoice_id", "at Stripe")
+    subject = Column("subject", "about")
+    at_stake = money("amount_cents", "at stake")
+    proposed = Column("repair", "proposed")
+    owner = Column("owner")
+    found = Column("found_at", "found (UTC)")
+    last_seen = Column("last_seen_at", "last seen (UTC)")
+    ended = Column("ended_at", "ended (UTC)")
+    ended_by = Column("ended_by", "ended by")
+    seen_by = Column("run_id", "comparison", of=["run"])
+
+
+SHEETS: tuple[type[Sheet], ...] = (
+    InvoiceSheet,
+    LineItemSheet,
+    PaymentSheet,
+    MessageSheet,
+    OfficeSheet,
+    DiscrepancySheet,
+)

@@ -140,8 +140,8 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "billing.DroppedLine": {_INTERNAL: "id correction line_item"},
     "billing.ReconciliationRun": {
         _SAFE: "window_from window_until cursor",
-        _AGGREGATE: "invoices_seen found repaired",
-        _INTERNAL: "id actor cycle_key office since dry_run phase started_at finished_at",
+        _AGGREGATE: "total compared invoices_seen found repaired balances",
+        _INTERNAL: "id actor cycle_key office since dry_run phase advanced_at stopped started_at finished_at",
     },
     "billing.StripeInvoiceCopy": {
         _SAFE: "stripe_invoice_id own_invoice_id own_cycle_key own_kind",
@@ -187,7 +187,8 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _EPHI: "reason",  # staff's own words
     },
     "billing.BillingRun": {
-        _AGGREGATE: "cycles_opened cycles_closed lines_added invoices_closed offices_parked already_done billed",
+        _AGGREGATE: "offices_due offices_done cycles_opened cycles_closed lines_added invoices_closed offices_parked"
+        " already_done billed",
         _INTERNAL: "id as_of actor status started_at finished_at",
     },
     "billing.ParkedOffice": {

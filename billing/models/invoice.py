@@ -167,6 +167,13 @@ class Invoice(models.Model):
                 condition=Q(status__in=[InvoiceStatus.SENT, InvoiceStatus.FAILED]),
                 name="invoice_unpaid_by_due_date",
             ),
+            # What is paid is nearly everything after a year; the rest is what lists and counts ask for.
+            models.Index(fields=["status"], condition=~Q(status=InvoiceStatus.PAID), name="invoice_not_paid_by_status"),
+            models.Index(
+                fields=["invoice_type"],
+                condition=~Q(invoice_type=InvoiceType.MONTHLY),
+                name="invoice_not_monthly_by_type",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -244,7 +251,12 @@ class LineItem(models.Model):
                 fields=["patient_reference", "cycle_key"],
                 condition=Q(live=False, item_type=ItemType.ADJUSTMENT),
                 name="line_item_waived_adjustment",
-            )
+            ),
+            # The few among millions that lists are filtered for; none of them is written at a month's end.
+            models.Index(
+                fields=["item_type", "id"], condition=~Q(item_type__in=PATIENT_TYPES), name="line_item_rare_types"
+            ),
+            models.Index(fields=["id"], condition=Q(live=False), name="line_item_not_live"),
         ]
 
     def __str__(self) -> str:

@@ -84,6 +84,7 @@ class OutboxMessage(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["-created_at", "id"], name="outbox_by_creation"),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(status__in=[MessageStatus.PENDING, MessageStatus.LEASED]),

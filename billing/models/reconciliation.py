@@ -45,11 +45,20 @@ class ReconciliationRun(models.Model):
     dry_run = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
+    # What staff watch: our invoices in scope, how many of them were compared, when the checkpoint was last moved, and
+    # why the run stands still (empty: it does not).
+    total = models.PositiveIntegerField(default=0)
+    compared = models.PositiveIntegerField(default=0)
+    advanced_at = models.DateTimeField(null=True, blank=True)
+    stopped = models.CharField(max_length=30, blank=True)
+    # The balance of every month as of its end, as JSON (reconciliation/balance.py); only with runs of all offices.
+    balances = models.TextField(blank=True)
     invoices_seen = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0)
     repaired = models.PositiveIntegerField(default=0)
 
     class Meta:
+        permissions = [("compare_books", "Can have our books compared with Stripe's")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(phase__in=ReconciliationPhase.values), name="reconciliation_run_phase_known"
@@ -164,9 +173,10 @@ class Discrepancy(models.Model):
     ended_by = models.CharField(max_length=100, blank=True)
 
     class Meta:
+        verbose_name_plural = "discrepancies"
         permissions = [
             ("resolve_discrepancy", "Can look into a discrepancy and propose a repair"),
-            ("approve_repair", "Can decide about a repair that somebody else proposed"),
+            ("export_discrepancy", "Can export discrepancies"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -25,6 +25,9 @@ class BillingRun(models.Model):
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.RUNNING)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
+    # Of the offices that were due at the start, those that were worked through: its progress.
+    offices_due = models.PositiveIntegerField(default=0)
+    offices_done = models.PositiveIntegerField(default=0)
     cycles_opened = models.PositiveIntegerField(default=0)
     cycles_closed = models.PositiveIntegerField(default=0)
     lines_added = models.PositiveIntegerField(default=0)
@@ -38,6 +41,7 @@ class BillingRun(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known")
         ]
+        indexes = [models.Index(fields=["-started_at"], name="billing_run_by_time")]
 
     def __str__(self) -> str:
         return f"run of {self.as_of:%Y-%m-%d %H:%M}"

@@ -5,11 +5,15 @@ so the identity holds by what a balance is; that the last closing balance is wha
 invoice, is a different sum, and a test compares the two. Months are those of UTC; cents.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from uuid import UUID
 
+from billing.estimates import rows_of
+from billing.models import Invoice, ReconciliationRun
 from billing.reconciliation.movements import Movement, ours_of, theirs_of
 
 
@@ -52,6 +56,28 @@ def balances(*, office_id: UUID | None = None) -> list[MonthBalance]:
     months = sorted(ours.keys() | theirs.keys())
     sides = zip(_roll(ours, months), _roll(theirs, months), strict=True)
     return [MonthBalance(month, mine, yours) for month, (mine, yours) in zip(months, sides, strict=True)]
+
+
+def shown_balances() -> tuple[list[MonthBalance], datetime | None]:
+    """Return every month, and as of when: of very large books as of the last comparison, of others as of now (None).
+
+    Adding up a million invoices takes longer than a page may.
+    """
+    if not rows_of(Invoice).exact:
+        run = ReconciliationRun.objects.exclude(balances="").order_by("-started_at").first()
+        if run is not None:
+            return from_text(run.balances), run.finished_at
+    return balances(), None
+
+
+def as_text(months: Iterable[MonthBalance]) -> str:
+    """Return the months as canonical JSON."""
+    return json.dumps([asdict(month) for month in months], sort_keys=True, separators=(",", ":"))
+
+
+def from_text(text: str) -> list[MonthBalance]:
+    """Return what `as_text` has kept."""
+    return [MonthBalance(row["month"], Balance(**row["ours"]), Balance(**row["theirs"])) for row in json.loads(text)]
 
 
 def _by_month(movements: Iterable[Movement]) -> dict[str, dict[str, int]]:

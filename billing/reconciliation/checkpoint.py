@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min
+from django.db.models import Count, F, Min
 from django.db.models.functions import Greatest
 
 from billing.models import ReconciliationPhase, ReconciliationRun
 from billing.reconciliation import scope
+from billing.reconciliation.balance import as_text, balances
 from offices.locking import OfficeNotFound
 from offices.models import Office
 
@@ -54,8 +55,9 @@ def _office(reference: str | None) -> Office | None:
 
 def _begin(run: ReconciliationRun) -> ReconciliationRun:
     """The window: from a little before the first invoice that is compared was closed, until a little after now."""
-    first = scope.invoices(run).aggregate(first=Min("closed_at"))["first"]
-    start = run.since or (first if first is not None else run.started_at - _LOOK_BACK)
+    ours = scope.invoices(run).aggregate(first=Min("closed_at"), total=Count("pk"))
+    run.total = ours["total"]
+    start = run.since or (ours["first"] if ours["first"] is not None else run.started_at - _LOOK_BACK)
     # Whole seconds, for Stripe knows no others.
     run.window_from = (start - scope.CLOCK_DIFFERENCE).replace(microsecond=0)
     run.window_until = (run.started_at + scope.CLOCK_DIFFERENCE).replace(microsecond=0)
@@ -63,18 +65,35 @@ def _begin(run: ReconciliationRun) -> ReconciliationRun:
     return run
 
 
-def advance(run: ReconciliationRun, *, phase: ReconciliationPhase, cursor: str, seen: int = 0) -> None:
+def advance(
+    run: ReconciliationRun, *, phase: ReconciliationPhase, cursor: str, now: datetime, seen: int = 0, compared: int = 0
+) -> None:
     """Move the checkpoint on, in the caller's transaction. Raises RunOvertaken when it is not where we left it."""
     standing = ReconciliationRun.objects.filter(pk=run.pk, phase=run.phase, cursor=run.cursor, finished_at__isnull=True)
-    if not standing.update(phase=phase, cursor=cursor, invoices_seen=F("invoices_seen") + seen):
+    counted = {"invoices_seen": F("invoices_seen") + seen, "compared": F("compared") + compared}
+    if not standing.update(phase=phase, cursor=cursor, advanced_at=now, stopped="", **counted):
         raise RunOvertaken("another worker goes on with this run")
     run.phase, run.cursor = phase, cursor
+    run.invoices_seen += seen
+    run.compared += compared
+
+
+def stand_still(run: ReconciliationRun, *, why: str, now: datetime) -> None:
+    """Write down why the run is not complete: for whoever watches it, and for the worker that goes on with it."""
+    ReconciliationRun.objects.filter(pk=run.pk, finished_at__isnull=True).update(stopped=why, advanced_at=now)
 
 
 def finish(run: ReconciliationRun, *, found: int, repaired: int, now: datetime) -> None:
-    """Write down that the run is complete."""
+    """Write down that the run is complete; with one of all offices the balances as they are now."""
+    balances_now = as_text(balances()) if run.office_id is None and not run.dry_run else ""
     # A resumed run has counted only its own part.
     ReconciliationRun.objects.filter(pk=run.pk).update(
-        phase=ReconciliationPhase.DONE, cursor="", finished_at=now, found=Greatest(F("found"), found), repaired=repaired
+        phase=ReconciliationPhase.DONE,
+        cursor="",
+        stopped="",
+        finished_at=now,
+        found=Greatest(F("found"), found),
+        repaired=repaired,
+        balances=balances_now,
     )
     run.refresh_from_db()

@@ -68,7 +68,7 @@ def list_customers(run: ReconciliationRun, *, following: ReconciliationPhase, cl
     for account in _not_listed(run):
         keep_rows([_asked_for(account, run, clock())])
     with transaction.atomic():
-        advance(run, phase=following, cursor="")
+        advance(run, phase=following, cursor="", now=clock())
 
 
 def _copies(customers: Sequence[InboundCustomer], run: ReconciliationRun, now: datetime) -> list[StripeCustomerCopy]:

@@ -63,7 +63,7 @@ def list_page(run: ReconciliationRun, *, following: ReconciliationPhase, clock: 
     with transaction.atomic():
         keep_rows(rows)
         cursor = str(next_after) if next_after else ""
-        advance(run, phase=phase if next_after else following, cursor=cursor, seen=seen)
+        advance(run, phase=phase if next_after else following, cursor=cursor, now=clock(), seen=seen)
 
 
 def keep_rows(rows: Sequence[Model]) -> None:

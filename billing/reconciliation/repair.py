@@ -6,13 +6,13 @@ A proposal that moves or forgives money becomes a correction, which a second per
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from billing.discrepancies import end_discrepancies
 from billing.incidents import record_incident
@@ -39,6 +39,9 @@ from offices.locking import OfficeBusy
 logger = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
+
+# What one request may take of a person's time.
+ONE_REQUEST = timedelta(seconds=8)
 
 # Which correction a proposal is asked for with. What is not here moves no money and one person may do it: send again,
 # charge (the next close does it), tell Stripe the profile, make a new customer, look.
@@ -95,19 +98,31 @@ def pull_one(*, discrepancy_id: UUID, actor: str, clock: Clock) -> Repaired:
     return done
 
 
+def repair_run(*, run_id: UUID, actor: str, clock: Clock) -> Repaired:
+    """Pull what the run found to pull, for as long as a request may take. Raises NotToPull, NotRepaired."""
+    run = ReconciliationRun.objects.filter(pk=run_id, finished_at__isnull=False).first()
+    if run is None or not to_pull(run).exists():
+        raise NotToPull("there is nothing that a look at Stripe would mend")
+    done = pull_all(run, actor=actor, clock=clock, until=clock() + ONE_REQUEST)
+    ReconciliationRun.objects.filter(pk=run.pk).update(repaired=F("repaired") + done.ended)
+    if done.stripe_away and not done.pulled:
+        raise NotRepaired("stripe_is_away")
+    return done
+
+
 def needs_two_people(repair: RepairKind) -> bool:
     """Say whether a proposal moves or forgives money, so that a second person decides."""
     return repair in CORRECTION_OF
 
 
-def pull_all(run: ReconciliationRun, *, actor: str, clock: Clock) -> Repaired:
-    """Pull each invoice of the run once, however many differences it has; doing it again finds nothing to do."""
+def pull_all(run: ReconciliationRun, *, actor: str, clock: Clock, until: datetime | None = None) -> Repaired:
+    """Pull each invoice of the run once, however many differences it has; doing it again goes on with what is left."""
     done = Repaired()
     ids = list(to_pull(run).order_by("invoice").values_list("invoice", flat=True).distinct())
     for invoice_id in ids:
         if invoice_id is not None:
             _pull(run, invoice_id, done, actor=actor, clock=clock)
-        if done.stripe_away:
+        if done.stripe_away or (until is not None and clock() >= until):
             break
     return done
 

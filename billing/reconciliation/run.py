@@ -15,7 +15,7 @@ from django.db.models import Count
 
 from billing.models import Discrepancy, DiscrepancyStatus, Invoice, ReconciliationPhase, ReconciliationRun
 from billing.reconciliation import books, ledger, scope
-from billing.reconciliation.checkpoint import RunOvertaken, advance, finish, start_or_resume
+from billing.reconciliation.checkpoint import RunOvertaken, advance, finish, stand_still, start_or_resume
 from billing.reconciliation.compare import compare
 from billing.reconciliation.customers import customer_findings, list_customers
 from billing.reconciliation.found import Found
@@ -36,6 +36,10 @@ _LISTS = (Phase.INVOICES, Phase.REFUNDS, Phase.DISPUTES, Phase.CREDIT_NOTES, Pha
 _OUR_INVOICES = "-"
 
 
+class TimeIsUp(Exception):
+    """The run has worked for as long as it may; it goes on from its checkpoint."""
+
+
 @dataclass(slots=True)
 class Summary:
     """What a run found and did; `open` are the discrepancies of its scope that wait for somebody now."""
@@ -47,7 +51,7 @@ class Summary:
     gone: int = 0
     open: int = 0
     repaired: Repaired = field(default_factory=Repaired)
-    # Why it is not complete: `stripe_unreachable`, `stripe_refused`, `stripe_reply_unusable`, `run_overtaken`.
+    # Why it is not complete: one of `_STOPPED`, which are told to staff and by the command in words.
     stopped: str = ""
 
 
@@ -75,25 +79,53 @@ def reconcile(
         dry_run=dry_run,
         now=clock(),
     )
-    summary, found = Summary(run), Found(run, dry_run)
+    return work_on(run, actor=actor, clock=clock, repair=repair, progress=progress)
+
+
+def work_on(
+    run: ReconciliationRun,
+    *,
+    actor: str,
+    clock: Clock,
+    repair: bool = False,
+    until: datetime | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> Summary:
+    """Take a run that has begun to its end, or as far as it comes by `until`; then it waits at its checkpoint."""
+    summary, found = Summary(run), Found(run, run.dry_run)
     try:
-        _find(summary, found, actor, clock, progress)
-        if repair and not dry_run:
+        _find(summary, found, actor, clock, _bounded(progress, clock, until))
+        if repair and not run.dry_run:
             summary.repaired = pull_all(run, actor=actor, clock=clock)
-    except (StripeUnavailable, StripeReplyUnusable, StripeRefused, RunOvertaken) as error:
+    except tuple(_STOPPED) as error:
         summary.stopped = _STOPPED[type(error)]
     _sum_up(summary, found)
     if not summary.stopped:
         finish(run, found=sum(summary.kinds.values()), repaired=summary.repaired.ended, now=clock())
+    elif summary.stopped != OVERTAKEN:  # the other worker says how it stands
+        stand_still(run, why=summary.stopped, now=clock())
     return summary
 
 
+OVERTAKEN, PAUSED = "run_overtaken", "time_is_up"
 _STOPPED: dict[type[Exception], str] = {
     StripeUnavailable: "stripe_unreachable",
     StripeReplyUnusable: "stripe_reply_unusable",
     StripeRefused: "stripe_refused",
-    RunOvertaken: "run_overtaken",
+    RunOvertaken: OVERTAKEN,
+    TimeIsUp: PAUSED,
 }
+
+
+def _bounded(progress: Progress, clock: Clock, until: datetime | None) -> Progress:
+    """Stop after the first step that ends at or after `until`: progress is told when a step has been committed."""
+
+    def told(done: int, total: int) -> None:
+        progress(done, total)
+        if until is not None and clock() >= until:
+            raise TimeIsUp("goes on from its checkpoint")
+
+    return told
 
 
 def _find(summary: Summary, found: Found, actor: str, clock: Clock, progress: Progress) -> None:
@@ -104,14 +136,13 @@ def _find(summary: Summary, found: Found, actor: str, clock: Clock, progress: Pr
 
 
 def _list(run: ReconciliationRun, clock: Clock, progress: Progress) -> None:
-    total = scope.invoices(run).count()
     for phase, following in zip(_LISTS, (*_LISTS[1:], Phase.COMPARE), strict=True):
         while run.phase == phase:
             if phase == Phase.CUSTOMERS:
                 list_customers(run, following=following, clock=clock)
             else:
                 list_page(run, following=following, clock=clock)
-            progress(min(run.invoices_seen, total), total)
+            progress(min(run.invoices_seen, run.total), run.total)
 
 
 def _compare(run: ReconciliationRun, found: Found, clock: Clock, progress: Progress) -> None:
@@ -122,14 +153,13 @@ def _compare(run: ReconciliationRun, found: Found, clock: Clock, progress: Progr
                 # Customers and loose items belong to no month.
                 found.keep(customer_findings(run), now=clock())
                 found.keep(orphan_items(run), now=clock())
-            advance(run, phase=Phase.COMPARE, cursor=_OUR_INVOICES)
-    done, total = 0, scope.invoices(run).count()
+            advance(run, phase=Phase.COMPARE, cursor=_OUR_INVOICES, now=clock())
     while run.phase == Phase.COMPARE:
-        done += _compare_chunk(run, found, clock)
-        progress(done, total)
+        _compare_chunk(run, found, clock)
+        progress(run.compared, run.total)
 
 
-def _compare_chunk(run: ReconciliationRun, found: Found, clock: Clock) -> int:
+def _compare_chunk(run: ReconciliationRun, found: Found, clock: Clock) -> None:
     invoices = scope.invoices(run).select_related("cycle").defer("internal_note").order_by("pk")
     if run.cursor != _OUR_INVOICES:
         invoices = invoices.filter(pk__gt=UUID(run.cursor))
@@ -138,10 +168,9 @@ def _compare_chunk(run: ReconciliationRun, found: Found, clock: Clock) -> int:
         for ours, theirs in read_chunk(run, chunk).pairs():
             found.keep(compare(ours, theirs), now=clock())
         if chunk:
-            advance(run, phase=Phase.COMPARE, cursor=str(chunk[-1].pk))
+            advance(run, phase=Phase.COMPARE, cursor=str(chunk[-1].pk), now=clock(), compared=len(chunk))
         else:
-            advance(run, phase=Phase.BOOKS, cursor="")
-    return len(chunk)
+            advance(run, phase=Phase.BOOKS, cursor="", now=clock())
 
 
 def _check_books(run: ReconciliationRun, found: Found, clock: Clock) -> None:

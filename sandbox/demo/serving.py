@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
@@ -22,6 +22,7 @@ from billing import delivery, stripe_events
 from billing.models import Role, StaffDevice
 from billing.models.staff import STEP
 from billing.payment_status import refresh_past_due
+from billing.reconciliation import asked
 from billing.staff_accounts import AccountExists, create_staff_account, reset_staff_device, set_staff_roles
 from billing.staff_devices import confirm_device, secret_of
 from offices.models import Office
@@ -161,7 +162,8 @@ def _sweep_until(stopping: threading.Event) -> None:
 
 
 def sweep() -> None:
-    """Do once what the workers do all the time: deliver, receive, see who is past due."""
+    """Do once what the workers do all the time: deliver, receive, compare where asked, see who is past due."""
     delivery.deliver_due(clock=timezone.now)
     stripe_events.process_due(clock=timezone.now)
+    asked.go_on(clock=timezone.now, until=timezone.now() + timedelta(seconds=SWEEP_SECONDS))
     refresh_past_due(now=timezone.now())

@@ -77,7 +77,7 @@ def test_it_opens_identities_and_operations_for_an_hour_and_ends_by_itself(openi
 
 
 def test_it_is_no_second_person():
-    decides = {"billing.approve_correction", "billing.approve_repair", "billing.sign_month"}
+    decides = {"billing.approve_correction", "billing.sign_month"}
     member("pat")
     open_emergency_access(person="pat", reason=WHY, actor=ACTOR, now=NOW)
     assert not decides & User.objects.get(username="emergency").get_all_permissions()

@@ -200,7 +200,7 @@ def test_the_balance_of_a_month_shows_both_sides_and_their_difference(paid_there
 
 
 def test_before_anything_was_billed_the_balance_says_so(scene, ann, monkeypatch):
-    monkeypatch.setattr("billing.admin.balance_sheet.balances", list)
+    monkeypatch.setattr("billing.reconciliation.balance.balances", list)
     page = ann.get(reverse("admin:billing_discrepancy_balance"))
     assert (page.status_code, "Nothing was billed yet." in text(page)) == (200, True)
     assert "Nothing was compared with Stripe yet." in text(page)

@@ -1,7 +1,6 @@
 """The close of a month in the console: what blocks it is listed with links, and two people sign."""
 
 import html
-import re
 from datetime import timedelta
 
 import pytest
@@ -9,9 +8,10 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
-from billing.admin.month_signing import WORDS, address_of
+from billing.admin.month_signing import address_of
+from billing.admin.month_steps import STEPS, WORDS
 from billing.models import Correction, CorrectionKind, Discrepancy, Invoice, MonthClose, ReconciliationRun
-from billing.month_close import CheckCode, is_locked
+from billing.month_close import CheckCode
 from tests.billing.admin.conftest import permit
 from tests.billing.correction_scenes import ask
 from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, delivered
@@ -68,6 +68,10 @@ def bob(db) -> Client:
 
 def text(answer):
     return html.unescape(answer.content.decode())
+
+
+def is_locked(key):
+    return MonthClose.objects.filter(key=key, locked_at__isnull=False).exists()
 
 
 def signing(key):
@@ -139,9 +143,10 @@ def test_each_check_has_its_count_and_leads_to_the_rows_behind_it(key, invoice, 
     rows = Rows()
     rows.closed = invoice
     Discrepancy.objects.filter(pk=rows.discrepancy.pk).update(cycle_key=key, status="open")
-    page = text(boss.get(address_of(key)))
+    page = boss.get(address_of(key))
     found = {"billing_invoice": {unsent}, "billing_correction": {correction}, "billing_discrepancy": {rows.discrepancy}}
-    for address in re.findall(r'<a href="(/admin/[^"]+)" class="text-link">', page):
+    for address in [check.address for step in page.context["steps"] for check in step.checks]:
+        assert html.escape(address) in page.content.decode()
         listed = boss.get(address)
         assert listed.status_code == 200, address
         model = "_".join(address.split("/")[2:4])
@@ -150,8 +155,9 @@ def test_each_check_has_its_count_and_leads_to_the_rows_behind_it(key, invoice, 
     assert found == {}
 
 
-def test_every_check_has_words():
+def test_every_check_has_words_and_belongs_to_a_step():
     assert set(WORDS) == set(CheckCode)
+    assert sorted(code for codes in STEPS.values() for code in codes) == sorted(CheckCode)
 
 
 def test_a_list_that_the_person_may_not_see_is_not_linked(key, ann):
@@ -182,3 +188,27 @@ def test_without_the_permission_the_page_says_which_one_is_missing(key, reconcil
         assert "billing.sign_month" in text(refused)
     assert not MonthClose.objects.exists()
     assert not Correction.objects.exists()
+
+
+def test_the_steps_follow_each_other_and_each_says_whether_it_is_done(key, reconciled, ann, bob):
+    def done(client):
+        return {step.title: step.done for step in client.get(address_of(key)).context["steps"]}
+
+    ready = {"1. Run": True, "2. Review": True, "3. Reconcile": True}
+    assert done(ann) == ready | {"4. Sign": False, "5. Lock": False}
+    sign(ann, key)
+    assert done(ann) == ready | {"4. Sign": True, "5. Lock": False}
+    MonthClose.objects.update(signed='{"invoices": 2, "total_cents": {"USD": 800}}')
+    assert done(ann)["4. Sign"] is False
+    sign(ann, key)
+    sign(bob, key)
+    assert done(bob) == ready | {"4. Sign": True, "5. Lock": True}
+
+
+def test_a_step_leads_to_where_it_is_done(key, ann):
+    compare = f"{reverse('admin:billing_reconciliationrun_compare')}?month={key}"
+    assert compare not in text(ann.get(address_of(key)))
+    permit("clerk", "view_monthclose", SIGN, "compare_books")
+    page = text(ann.get(address_of(key)))
+    assert compare in page
+    assert ann.get(compare).context["form"]["month"].value() == key

@@ -7,13 +7,18 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from billing.admin.due import overdue_offices
+from billing.billing_run import run_due
 from billing.corrections import approve_correction
-from billing.models import Correction, CorrectionKind, Invoice
-from billing.money_overview import Age, month_figures, owed_by_age
+from billing.estimates import Count
+from billing.models import BillingRun, Correction, CorrectionKind, Invoice
+from billing.money_overview import Age, month_figures, owed_by_age, remembered_figures
 from billing.payment_state import money_of
+from billing.run_chunk import due_offices
+from offices.models import Office
 from tests.billing.admin.conftest import list_address, permit
 from tests.billing.correction_scenes import States, ask, corrected
-from tests.billing.scenes import CLOSED_AT, SharedClock
+from tests.billing.scenes import CLOSED_AT, SharedClock, due_office
 
 pytestmark = pytest.mark.django_db
 
@@ -116,3 +121,79 @@ def test_a_correction_waits_for_who_may_decide_and_did_not_ask(states, clerk):
     assert titles() == []
     ask(states.sent(), CorrectionKind.CANCEL, now=timezone.now(), actor="staff:clerk")
     assert titles() == []
+
+
+# --- The chart, the statuses, what is at work and what is late ---
+def test_the_chart_draws_what_the_table_says_and_each_month_leads_to_its_invoices(mixed, boss):
+    page = boss.get("/admin/")
+    chart = page.context["chart"]
+    drawn = {group.words: group for group in chart.groups}
+    words = f"{KEY}: billed 32.00 USD, collected 9.50 USD (30 %)"
+    billed, collected = drawn[words].bars
+    assert collected.height / billed.height == pytest.approx(9.5 / 32, abs=0.01)
+    assert chart.highest == "32.00 USD"
+    assert words in html.unescape(page.content.decode())
+    assert {each.cycle.key for each in boss.get(drawn[words].address).context["cl"].queryset} == {KEY}
+    assert all(bar.x >= 0 and bar.x + bar.width <= chart.width for group in chart.groups for bar in group.bars)
+
+
+def test_without_anything_billed_nothing_is_drawn(boss):
+    assert boss.get("/admin/").context["chart"] is None
+
+
+def test_the_statuses_are_counted_and_lead_to_their_invoices(mixed, boss):
+    ((_ages,), (statuses,)) = boss.get("/admin/").context["side_by_side"]
+    for link, number in statuses.rows:
+        address = html.unescape(link.split('href="')[1].split('"')[0])
+        assert boss.get(address).context["cl"].result_count == int(number)
+    assert sum(int(number) for _link, number in statuses.rows) == Invoice.objects.count()
+
+
+def test_of_very_many_invoices_the_database_says_about_how_many(mixed, boss, monkeypatch):
+    monkeypatch.setattr("billing.admin.overview.rows_of", lambda _model: Count(1_000_000, exact=False))
+    ((_ages,), (statuses,)) = boss.get("/admin/").context["side_by_side"]
+    (paid,) = [number for link, number in statuses.rows if "Paid" in link]
+    assert paid.startswith("about 999,9")
+    billed = month_figures([KEY])[KEY]
+    assert boss.get("/admin/").context["chart"].highest == f"{billed.billed['USD'] / 100:.2f} USD"
+
+
+def test_older_months_are_remembered_for_a_while_and_the_newest_two_never(mixed):
+    keys = ["2026-04", "2026-03", KEY]
+    before = remembered_figures(keys)
+    assert before == month_figures(keys)
+    Invoice.objects.update(status="canceled")
+    assert remembered_figures(keys) == before
+    assert remembered_figures([KEY, "2026-01", "2025-12"])[KEY].billed == {}
+
+
+def test_an_office_that_a_run_has_left_is_counted_and_listed(states, boss):
+    now = timezone.now()
+    due_office()
+    counts = {each.title: each for each in boss.get("/admin/").context["attention"]}
+    assert counts["Runs overdue"].count == overdue_offices(now).count() == 1
+    assert set(boss.get(counts["Runs overdue"].address).context["cl"].queryset) == set(overdue_offices(now))
+    assert set(boss.get(list_address(Office), {"due": "now"}).context["cl"].queryset) == set(due_offices(now))
+
+
+def test_a_run_at_work_shows_how_far_it_is_and_one_that_never_ended_needs_attention(boss):
+    now = timezone.now()
+    fields = {"as_of": now, "actor": "x", "offices_due": 40, "offices_done": 10}
+    BillingRun.objects.create(started_at=now - timedelta(minutes=5), **fields)
+    page = boss.get("/admin/")
+    (under_way,) = page.context["under_way"]
+    assert 'value="25"' in under_way.progress
+    assert "10 of 40 offices" in page.content.decode()
+    assert "Runs that did not end" not in [each.title for each in page.context["attention"] if each.count]
+    dead = BillingRun.objects.create(started_at=now - timedelta(hours=3), **fields)
+    (trouble,) = [each for each in boss.get("/admin/").context["attention"] if each.title == "Runs that did not end"]
+    assert trouble.count == 1
+    assert set(boss.get(trouble.address).context["cl"].queryset) == {dead}
+
+
+def test_a_billing_run_tells_how_many_offices_it_has_worked_through(states):
+    due_office()
+    summary = run_due(as_of=timezone.now(), actor="x", now=timezone.now())
+    assert not summary.problems
+    run = BillingRun.objects.order_by("-started_at", "-finished_at").first()
+    assert (run.offices_due, run.offices_done) == (1, 1)
