@@ -12,12 +12,16 @@ from audit.seal import PayloadValue, instant
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, Plan, PriceOverride
-from offices.timeline import load_timelines
+from offices.timeline import PriceBook, load_timelines
 from patients.models import ActivityPeriod
 
 
 class AnchorFixed(Exception):
     """The first cycle has opened: every later cycle is counted from this anchor (product.md rule 6)."""
+
+
+class PeriodReversed(ValueError):
+    """It ends after it begins."""
 
 
 class ZoneUnknown(ValueError):
@@ -63,8 +67,12 @@ def change_zone(*, office_id: UUID, timezone: str, actor: str, now: datetime) ->
 
 @transaction.atomic
 def change_plan(*, office_id: UUID, plan: Plan, actor: str, now: datetime) -> bool:
-    """Put the office under another plan from `now` on, for the next cycle; return whether anything changed."""
+    """Put the office under another plan from `now` on, for the next cycle; return whether anything changed.
+
+    Raises NoPriceVersion for a plan that has no price yet: the next run could bill the office nothing.
+    """
     office = lock_office(office_id)
+    PriceBook().version_on(plan.pk, now.date())
     if load_timelines([office.pk])[office.pk].plan_at(now) == plan.pk:
         return False
     OfficePlan.objects.update_or_create(office=office, effective_at=now, defaults={"plan": plan})
@@ -89,7 +97,12 @@ def change_anchor(*, office_id: UUID, anchor: date, actor: str, now: datetime) -
 def override_price(
     *, office_id: UUID, unit_price_cents: int, starts_on: date, ends_on: date, reason: str, actor: str, now: datetime
 ) -> PriceOverride:
-    """Give the office a price of its own for cycles that start in [starts_on, ends_on), for a reason."""
+    """Give the office a price of its own for cycles that start in [starts_on, ends_on), for a reason.
+
+    Of several for one day the latest given holds. Raises PeriodReversed.
+    """
+    if ends_on <= starts_on:
+        raise PeriodReversed("the price has to end after it begins")
     office = lock_office(office_id)
     override = PriceOverride.objects.create(
         office=office,

@@ -115,6 +115,19 @@ def reset_staff_device(*, username: str, reason: str, actor: str, now: datetime)
     return password
 
 
+@transaction.atomic
+def change_own_password(*, user: User, password: str, now: datetime) -> None:
+    """Give the account the password that its person chose; all its other sessions end with the old one.
+
+    The old password must have been asked for, and the new one judged by the validators.
+    """
+    User.objects.select_for_update().get(pk=user.pk)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    name = user.get_username()
+    record(Fact(STREAM, "account.password_changed", {"user": name}), actor=staff_actor_of(name), now=now)
+
+
 def _locked(username: str, *, but: str = "") -> User:
     user = User.objects.select_for_update().filter(username=username, is_staff=True).exclude(username=but).first()
     if user is None:

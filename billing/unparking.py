@@ -8,20 +8,15 @@ from django.db import transaction
 from audit.chain import Fact, record
 from billing.customers import queue_customers
 from billing.models import Invoice, InvoiceStatus, MessageStatus, OutboxMessage, ParkedOffice
+from billing.parking import LONGEST_REASON, ReasonMissing
 from billing.wake_up import Bell, ring_after_commit
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
 from offices.models import Office
 
-LONGEST_REASON = 200  # characters, as the column keeps them
-
 
 class OfficeNotParked(Exception):
     """There is nothing to release."""
-
-
-class ReasonMissing(ValueError):
-    """A person says in 1 to LONGEST_REASON characters why the office may go on."""
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -51,6 +52,22 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
         answer: HttpResponse = super().logout(request, extra_context)
         answer["Clear-Site-Data"] = '"cache", "storage"'
         return answer
+
+    @method_decorator(never_cache)
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """Ask for the old password and a new one; the change is on record."""
+        from django.contrib.auth.views import PasswordChangeView
+
+        from billing.admin.own_password import OwnPasswordForm
+
+        request.current_app = self.name
+        view = PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            success_url=reverse(f"{self.name}:password_change_done", current_app=self.name),
+            extra_context=self.each_context(request) | (extra_context or {}),
+            template_name=self.password_change_template or "registration/password_change_form.html",
+        )
+        return view(request)
 
     def _waits_for_device(self, request: HttpRequest) -> bool:
         from billing.staff_devices import waiting_device

@@ -24,9 +24,23 @@ from offices.encryption import blind_index
 
 NOBODY = "unauthenticated"
 _READING = {"changelist", "change", "history"}  # whatever else shows something, such as a reveal, records it itself
+# Pages of other rows, and forms, that name accounts one by one: an invoice shows its lines and explains them.
+_NAMING_TOO = frozenset(
+    {
+        "billing_invoice_change",
+        "billing_invoice_explain",
+        "billing_invoice_ask",
+        "billing_correction_change",
+        "billing_correction_approve",
+        "billing_correction_reject",
+        "billing_correction_withdraw",
+        "patients_patient_activate",
+        "patients_patient_deactivate",
+    }
+)
 # The columns by which a row names an account: its own key, a key to it, its reference, an entry that tells of it.
 _NAMING = ("reference", "patient", "patient_id", "patient_reference", "payload")
-_OK = 200
+_SHOWN = {200, 409}  # a form that was refused shows its row again
 
 
 def connect() -> None:
@@ -67,11 +81,15 @@ class PatientReadsMiddleware:
         """Answer; one entry per request: who, which page, which row or reference."""
         response = self._get_response(request)
         match = request.resolver_match
-        if match is not None and match.app_name == "admin" and response.status_code == _OK:
-            page, _, view = (match.url_name or "").rpartition("_")
-            if page in self._pages and view in _READING:
+        if match is not None and match.app_name == "admin" and response.status_code in _SHOWN:
+            name = match.url_name or ""
+            page, _, view = name.rpartition("_")
+            if name in _NAMING_TOO or (page in self._pages and view in _READING):
                 row = match.kwargs.get("object_id") or _reference(request.GET.get("q", ""))
-                _record("page.read", _actor(request), page=match.url_name or "", **({"row": str(row)} if row else {}))
+                about = {"row": str(row or ""), "account": _reference(request.POST.get("reference", ""))}
+                _record(
+                    "page.read", _actor(request), page=name, **{key: value for key, value in about.items() if value}
+                )
         return response
 
 

@@ -21,8 +21,10 @@ from billing.admin.columns import amount
 from billing.admin.correction_asking import PERMISSION
 from billing.admin.correction_decisions import Approve, Reject, Withdraw, lines_left_out
 from billing.admin.correction_filters import WaitingFilter
+from billing.admin.exports import ExportingPage
 from billing.admin.pages import BillingPage, CorrectionCycleFilter, Exactly
 from billing.correction_rules import offered_credit_cents
+from billing.exports.sheets import CorrectionSheet
 from billing.models import Correction, CorrectionKind, CorrectionStatus, DroppedLine, LineItem
 
 CORRECTION_COLOURS: dict[str, str] = {
@@ -47,9 +49,10 @@ CORRECTION_COLUMNS: list[Column] = [
 
 
 @admin.register(Correction)
-class CorrectionPage(BillingPage):
+class CorrectionPage(ExportingPage):
     """What was asked for, and what became of it."""
 
+    sheet = CorrectionSheet
     list_display = [CORRECTION_COLUMNS[1], link("invoice_id", "billing_invoice"), *CORRECTION_COLUMNS[2:]]
     list_filter = [WaitingFilter, "status", "kind", "reason", CorrectionCycleFilter]
     ordering = ["-requested_at", "-pk"]

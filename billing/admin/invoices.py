@@ -7,23 +7,34 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from unfold.decorators import action
 
-from audit.admin import audit_trail
-from audit.columns import day, label, link, short_id, text, unbroken, when
+from audit.columns import Shown, day, label, link, linked, short_id, text, unbroken, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
 from billing.admin.correction_asking import PERMISSION, ask_correction, choose_correction
 from billing.admin.corrections import CORRECTION_COLUMNS
-from billing.admin.events import EVENT_COLUMNS
+from billing.admin.explaining import PERMISSION as EXPLAIN
+from billing.admin.explaining import explain_page
 from billing.admin.exports import ExportingPage
+from billing.admin.invoice_actions import (
+    CloseNow,
+    SendNow,
+    may_close,
+    may_open_at_stripe,
+    may_send,
+    open_at_stripe,
+)
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.money_back import money_back_of
-from billing.admin.outbox import MESSAGE_COLUMNS, REQUEST_COLUMNS, REQUEST_TEXTS
 from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
 from billing.admin.reconciliation import DISCREPANCY_COLUMNS
+from billing.admin.sent_evidence import PERMISSION as SENT
+from billing.admin.sent_evidence import sent_page
+from billing.admin.timeline import timeline
 from billing.exports.sheets import InvoiceSheet
 from billing.models import (
     LINE_TOTAL,
@@ -33,13 +44,9 @@ from billing.models import (
     InvoiceStatus,
     ItemType,
     LineItem,
-    OutboundRequest,
-    OutboxMessage,
     Payment,
     Refund,
-    StripeEvent,
 )
-from offices.audit_stream import office_stream
 
 STATUS = label("status", INVOICE_COLOURS)
 TOTAL = amount("total_cents", title="total", none="open")
@@ -54,6 +61,14 @@ INVOICE_COLUMNS = [
     day("closed_at"),
     day("due_at"),
 ]
+
+
+def _replacement(invoice: Invoice) -> Shown:
+    """Only what was canceled can have one: no question for any other."""
+    if invoice.canceled_at is None:
+        return None
+    replacing = Invoice.objects.filter(replaces=invoice).values_list("pk", flat=True).first()
+    return linked("billing_invoice", replacing, str(replacing)) if replacing else None
 
 
 @admin.register(Invoice)
@@ -98,8 +113,35 @@ class InvoicePage(ExportingPage):
         when("failed_at"),
         when("canceled_at"),
         text("attempt_count", title="payment attempts"),
+        link("replaces_id", "billing_invoice", title="stands in for"),
+        computed("replaced by", _replacement),
     ]
-    actions_detail = ["correct"]
+    actions_detail = ["explain", "correct", "close", "send", "sent", "stripe"]
+
+    @action(description="Explain", icon="help", url_path="explain")
+    def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show where the total comes from, and why an account is not on it."""
+        return explain_page(request, page=self, object_id=object_id)
+
+    @action(description="Close now", icon="lock", url_path="close")
+    def close(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show what the close brings."""
+        return CloseNow.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Send now", icon="send", url_path="send")
+    def send(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show where the message is."""
+        return SendNow.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="What was sent", icon="upload", url_path="sent")
+    def sent(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show each request as it left."""
+        return sent_page(request, page=self, object_id=object_id)
+
+    @action(description="Open at Stripe", icon="open_in_new", url_path="stripe")
+    def stripe(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to Stripe's dashboard."""
+        return open_at_stripe(request, page=self, object_id=object_id)
 
     @action(description="Correct", icon="rule", url_path="correct")
     def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -111,6 +153,15 @@ class InvoicePage(ExportingPage):
         ended = row.status == InvoiceStatus.CANCELED
         return row.closed_at is not None and not ended and request.user.has_perm(PERMISSION)
 
+    def offers_action(self, request: HttpRequest, row: Invoice, path: str) -> bool:
+        """Offer each when it makes sense for the invoice, to who may."""
+        offered: dict[str, Any] = {"close": may_close, "send": may_send, "stripe": may_open_at_stripe}
+        if path in offered:
+            return bool(offered[path](request, row))
+        if path == "sent":
+            return row.closed_at is not None and request.user.has_perm(SENT)
+        return request.user.has_perm(EXPLAIN) if path == "explain" else self.offers(request, row)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the office and the cycle with the invoice."""
         return super().get_queryset(request).select_related("office", "cycle")
@@ -121,21 +172,14 @@ class InvoicePage(ExportingPage):
         return [path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"), *super().get_urls()]
 
     def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
-        """Show lines, payments, what was sent to Stripe, what came back, and the trail of the office."""
+        """Show lines, money, corrections, and all that happened in one order."""
         if may_view(request, LineItem):
             yield _lines_by_type(obj)
             yield _lines(obj)
         if may_view(request, Payment):
             yield related("Payments", PAYMENT_COLUMNS, obj.payments.order_by("pk"))
         yield from _money_back(request, obj)
-        if may_view(request, OutboxMessage):
-            yield related("Messages to Stripe", MESSAGE_COLUMNS, obj.outbox_messages.order_by("created_at"))
-        if may_view(request, OutboundRequest):
-            yield _requests(obj)
-        if may_view(request, StripeEvent) and obj.stripe_invoice_id:
-            events = StripeEvent.objects.filter(object_id=obj.stripe_invoice_id).order_by("created", "pk")
-            yield related("Stripe events", EVENT_COLUMNS, events)
-        yield from audit_trail(request, office_stream(obj.office.reference))
+        yield timeline(request, obj)
 
 
 def _money_back(request: HttpRequest, invoice: Invoice) -> Iterable[RelatedTable]:
@@ -178,9 +222,3 @@ def _lines(invoice: Invoice) -> RelatedTable:
     lines = with_currency(invoice.line_items.order_by("item_type", "cycle_key", "pk"))
     address = list_of("billing_lineitem", invoice__id__exact=invoice.pk)
     return related("Line items", LINE_COLUMNS, lines, more=address)
-
-
-def _requests(invoice: Invoice) -> RelatedTable:
-    requests = OutboundRequest.objects.filter(message__invoice=invoice).defer(*REQUEST_TEXTS).order_by("pk")
-    address = list_of("billing_outboundrequest", message__invoice__id__exact=invoice.pk)
-    return related("Requests that left", REQUEST_COLUMNS, requests, more=address)

@@ -6,7 +6,9 @@ from django.db.models import CharField, Value
 from audit.columns import Column, label, link, text, when
 from audit.read_only import RelatedTable
 from billing.admin.columns import amount, money_text, stripe_id
-from billing.admin.pages import BillingPage, Exactly
+from billing.admin.exports import ExportingPage
+from billing.admin.pages import Exactly
+from billing.exports.sheets import CreditNoteSheet, DisputeSheet, RefundSheet
 from billing.models import CreditNote, CreditNoteStatus, Dispute, DisputeStatus, Invoice, Refund, RefundStatus
 
 REFUND_COLOURS: dict[str, str] = {RefundStatus.SUCCEEDED: "success", RefundStatus.FAILED: "danger"}
@@ -64,9 +66,10 @@ def money_back_of(invoice: Invoice) -> RelatedTable:
 
 
 @admin.register(Refund)
-class RefundPage(BillingPage):
+class RefundPage(ExportingPage):
     """Money on its way back, or there."""
 
+    sheet = RefundSheet
     list_display = [REFUND_COLUMNS[0], _INVOICE, *REFUND_COLUMNS[1:]]
     list_filter = ["status"]
     ordering = ["-pk"]
@@ -76,9 +79,10 @@ class RefundPage(BillingPage):
 
 
 @admin.register(Dispute)
-class DisputePage(BillingPage):
+class DisputePage(ExportingPage):
     """Payments that the payer contests at the bank."""
 
+    sheet = DisputeSheet
     list_display = [DISPUTE_COLUMNS[0], _INVOICE, *DISPUTE_COLUMNS[1:]]
     list_filter = ["status"]
     ordering = ["-pk"]
@@ -88,9 +92,10 @@ class DisputePage(BillingPage):
 
 
 @admin.register(CreditNote)
-class CreditNotePage(BillingPage):
+class CreditNotePage(ExportingPage):
     """Documents that lower what an invoice claims."""
 
+    sheet = CreditNoteSheet
     list_display = [CREDIT_NOTE_COLUMNS[0], _INVOICE, *CREDIT_NOTE_COLUMNS[1:]]
     list_filter = ["status"]
     ordering = ["-issued_at", "-pk"]

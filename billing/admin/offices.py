@@ -1,6 +1,7 @@
 """Offices: who pays, under which terms, and what happened to them."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -8,7 +9,9 @@ from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils.html import format_html_join
 from unfold.decorators import action
 
@@ -22,13 +25,19 @@ from billing.admin.due import DueFilter
 from billing.admin.exports import ExportingPage
 from billing.admin.incidents import INCIDENT_COLUMNS
 from billing.admin.invoices import INVOICE_COLUMNS
+from billing.admin.office_actions import ApproveProfile, StopOffice
+from billing.admin.office_filters import ProfileFilter
+from billing.admin.office_tables import api_keys, running_total, terms_history
+from billing.admin.office_terms_forms import ChangePlan, ChangeStatus, OverridePrice
 from billing.admin.pages import Exactly
 from billing.admin.runs import PARKING_COLUMNS, Unpark
-from billing.admin.terms import OVERRIDE_COLUMNS, PLAN_COLUMNS, STATUS_COLUMNS, ZONE_COLUMNS
+from billing.admin.statements import VIEW as STATEMENT
+from billing.admin.statements import statement_file, statement_page
+from billing.admin.terms import OVERRIDE_COLUMNS
 from billing.exports.sheets import OfficeSheet
 from billing.models import BillingCycle, Incident, Invoice, OfficeProfile, ParkedOffice
 from offices.audit_stream import office_stream
-from offices.models import Office, OfficePlan, OfficeStatus, OfficeStatusChange, OfficeZone, PriceOverride
+from offices.models import Office, OfficeStatus, OfficeStatusChange, PriceOverride
 
 
 def _status(row: Any) -> Shown:
@@ -60,6 +69,17 @@ def with_status(offices: QuerySet[Any]) -> QuerySet[Any]:
     return annotated
 
 
+_PERMISSIONS = {
+    "statement": STATEMENT,
+    "plan": ChangePlan.permission,
+    "price": OverridePrice.permission,
+    "status": ChangeStatus.permission,
+    "profile": ApproveProfile.permission,
+    "park": StopOffice.permission,
+    "unpark": Unpark.permission,
+}
+
+
 @admin.register(Office)
 class OfficePage(ExportingPage):
     """The customers."""
@@ -71,6 +91,7 @@ class OfficePage(ExportingPage):
         ("parked_at", EmptyFieldListFilter),
         ("past_due_since", EmptyFieldListFilter),
         DueFilter,
+        ProfileFilter,
     ]
     ordering = ["reference"]
     finds = Exactly(office="pk")
@@ -89,7 +110,37 @@ class OfficePage(ExportingPage):
         listed("patient accounts", "patients_patient", "See the accounts", office__id__exact="pk"),
     ]
 
-    actions_detail = ["unpark"]
+    actions_detail = ["statement", "plan", "price", "status", "profile", "park", "unpark"]
+
+    @action(description="Statement", icon="request_quote", url_path="statement")
+    def statement(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what was owed and paid month by month."""
+        return statement_page(request, page=self, object_id=object_id)
+
+    @action(description="Plan", icon="sell", url_path="plan")
+    def plan(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for another plan."""
+        return ChangePlan.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Price of its own", icon="percent", url_path="price")
+    def price(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for a price, its months and the reason."""
+        return OverridePrice.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Status", icon="flag", url_path="status")
+    def status(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for another status."""
+        return ChangeStatus.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Approve profile", icon="verified_user", url_path="profile")
+    def profile(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask under which name and e-mail Stripe may know the office."""
+        return ApproveProfile.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Stop", icon="pause_circle", url_path="park")
+    def park(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask why the office is stopped."""
+        return StopOffice.as_view(page=self)(request, object_id=object_id)
 
     @action(description="Let it go on", icon="play_arrow", url_path="unpark")
     def unpark(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -100,16 +151,25 @@ class OfficePage(ExportingPage):
             raise Http404
         return redirect("admin:billing_parkedoffice_unpark", standing.pk)
 
-    def offers(self, request: HttpRequest, row: Office) -> bool:
-        """Offer it while the office stands, to who may."""
-        return row.parked_at is not None and request.user.has_perm(Unpark.permission)
+    def offers_action(self, request: HttpRequest, row: Office, path: str) -> bool:
+        """Offer each to who may; to stop while the office goes on, to let it go on while it stands."""
+        if path in {"park", "unpark"} and (path == "unpark") is (row.parked_at is None):
+            return False
+        return request.user.has_perm(_PERMISSIONS[path])
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the statement as a file."""
+        view = self.admin_site.admin_view(partial(statement_file, page=self))
+        own = path("<uuid:object_id>/statement.csv", view, name="offices_office_statementfile")
+        return [own, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add the status that holds now."""
         return with_status(super().get_queryset(request))
 
     def related_tables(self, request: HttpRequest, obj: Office) -> Iterable[RelatedTable]:
-        """Show invoices, cycles, terms, parkings and the audit trail."""
+        """Show the running total, invoices, cycles, terms, parkings, keys and the audit trail."""
+        yield from running_total(request, obj)
         if may_view(request, Invoice):
             invoices = obj.invoices.select_related("cycle").defer("internal_note").order_by("-created_at", "-pk")
             address = list_of("billing_invoice", office__id__exact=obj.pk)
@@ -135,12 +195,8 @@ def _troubles(request: HttpRequest, office: Office) -> Iterable[RelatedTable]:
 
 def _terms(request: HttpRequest, office: Office) -> Iterable[RelatedTable]:
     """Yield the dated rows that decide what a cycle costs, latest first."""
-    if may_view(request, OfficeStatusChange):
-        yield related("Statuses", STATUS_COLUMNS, office.status_changes.order_by("-effective_at"))
-    if may_view(request, OfficeZone):
-        yield related("Zones", ZONE_COLUMNS, office.zones.order_by("-effective_at"))
-    if may_view(request, OfficePlan):
-        yield related("Plans", PLAN_COLUMNS, office.plans.select_related("plan").order_by("-effective_at"))
+    yield from terms_history(request, office)
     if may_view(request, PriceOverride):
         overrides = office.price_overrides.select_related("office").order_by("-starts_on")
         yield related("Prices of its own", OVERRIDE_COLUMNS, overrides)
+    yield from api_keys(request, office)

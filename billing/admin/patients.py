@@ -7,11 +7,13 @@ from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from unfold.decorators import action
 
 from audit.columns import link, text, when, yes
 from audit.read_only import RelatedTable, list_of, may_view, related
+from billing.admin.activity_forms import Activate, Deactivate
 from billing.admin.columns import office
 from billing.admin.lines import CHARGE_COLUMNS, with_currency
 from billing.admin.pages import BillingPage, Exactly
@@ -31,7 +33,17 @@ class PatientPage(BillingPage):
     finds = Exactly(office="office_id")
     search_help_text = "Patient account or office (exact)"
     details = [*list_display, when("created_at")]
-    actions_detail = ["reveal"]
+    actions_detail = ["activate", "deactivate", "reveal"]
+
+    @action(description="Activate", icon="person_add", url_path="activate")
+    def activate(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show what it costs, then activate."""
+        return Activate.as_view(page=self)(request, object_id=object_id)
+
+    @action(description="Deactivate", icon="person_remove", url_path="deactivate")
+    def deactivate(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show what stays charged, then deactivate."""
+        return Deactivate.as_view(page=self)(request, object_id=object_id)
 
     @action(description="Reveal who this is", icon="visibility", url_path="reveal")
     def reveal(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -40,6 +52,14 @@ class PatientPage(BillingPage):
         if patient is None:
             raise Http404
         return redirect("admin:patients_revealgrant_ask", patient.pk)
+
+    def offers_action(self, request: HttpRequest, row: Any, path: str) -> bool:
+        """Offer what fits the account, to who may; the reveal to everybody: a refusal there is on record."""
+        if path == "activate":
+            return not row.is_active and request.user.has_perm(Activate.permission)
+        if path == "deactivate":
+            return row.is_active and request.user.has_perm(Deactivate.permission)
+        return True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Add whether the account is active."""

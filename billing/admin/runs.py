@@ -18,12 +18,15 @@ from billing.admin.columns import RUN_COLOURS, computed, money_text, office
 from billing.admin.pages import BillingPage, Exactly
 from billing.admin.progress import of_billing_run
 from billing.models import BillingRun, ParkedOffice
-from billing.unparking import LONGEST_REASON, OfficeNotParked, ReasonMissing, unpark_office
+from billing.parking import LONGEST_REASON, ReasonMissing
+from billing.unparking import OfficeNotParked, unpark_office
 from offices.locking import OfficeBusy
 
 PARKING_COLUMNS: list[Column] = [
     text("code", title="reason"),
     when("parked_at"),
+    text("parked_by", title="stopped by"),
+    text("park_reason", title="stopped because"),
     when("unparked_at"),
     text("unparked_by", title="released by"),
     text("unpark_reason", title="released because"),
@@ -99,6 +102,7 @@ class Unpark(StaffForm):
             ("Office", parking.office.reference),
             ("Parked because", parking.get_code_display()),
             ("Parked", f"{parking.parked_at:%Y-%m-%d %H:%M} UTC"),
+            *([("Stopped by", f"{parking.parked_by}: {parking.park_reason}")] if parking.parked_by else []),
             ("Incident", str(parking.incident_id)),
         ]
 

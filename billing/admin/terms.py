@@ -4,11 +4,15 @@ from collections.abc import Iterable
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from unfold.decorators import action
 
 from audit.columns import Column, day, label, link, text, when
 from audit.read_only import RelatedTable, may_view, related
 from billing.admin.columns import OFFICE_COLOURS, computed, office
 from billing.admin.pages import BillingPage, Exactly
+from billing.admin.price_list_forms import AddPlan, AddPrice
 from billing.money import to_text
 from offices.models import (
     OfficePlan,
@@ -87,6 +91,22 @@ class PlanPage(BillingPage):
     ordering = ["code"]
     finds = Exactly(ids=[], texts=["code"])
     search_help_text = "Plan (exact)"
+    list_before_template = "admin/plan_new_link.html"
+    actions_detail = ["price"]
+
+    @action(description="Add a price version", icon="price_change", url_path="price")
+    def price(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask for the price, and from when on."""
+        return AddPrice.as_view(page=self)(request, object_id=object_id)
+
+    def offers(self, request: HttpRequest, row: Plan) -> bool:  # noqa: ARG002 - any plan may cost something else
+        """Offer it to who may."""
+        return request.user.has_perm(AddPrice.permission)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that adds a plan."""
+        view = self.admin_site.admin_view(AddPlan.as_view(page=self))
+        return [path("new/", view, name="offices_plan_new"), *super().get_urls()]
 
     def related_tables(self, request: HttpRequest, obj: Plan) -> Iterable[RelatedTable]:
         """Show the price versions."""

@@ -60,7 +60,10 @@ def _terms(lines: Sequence[Row]) -> dict[tuple[UUID, str | None], Row]:
 
 
 def _cycles_between() -> Any:
-    office, (first, last) = Parameter("office", UUIDField()), (Parameter(name, CharField()) for name in ("first", "last"))
+    office, (first, last) = (
+        Parameter("office", UUIDField()),
+        (Parameter(name, CharField()) for name in ("first", "last")),
+    )
     return BillingCycle.objects.filter(office=office, key__gte=first, key__lte=last).values(
         "key",
         "status",

@@ -5,7 +5,17 @@ ePHI (docs/compliance/data-map.md). Whoever must know whose line it is opens it 
 """
 
 from billing.exports.sheet import Column, Sheet, money
-from billing.models import Discrepancy, Invoice, LineItem, OutboxMessage, Payment
+from billing.models import (
+    Correction,
+    CreditNote,
+    Discrepancy,
+    Dispute,
+    Invoice,
+    LineItem,
+    OutboxMessage,
+    Payment,
+    Refund,
+)
 from offices.models import Office
 
 
@@ -86,6 +96,74 @@ class MessageSheet(Sheet):
     digest = Column("payload_digest", "digest")
 
 
+class RefundSheet(Sheet):
+    """Refunds as Stripe reports them."""
+
+    model, name = Refund, "refunds"
+    id = Column("stripe_refund_id", "refund at Stripe")
+    invoice = Column("invoice_id", "invoice", of=["invoice"])
+    office = Column("invoice__office__reference", "office")
+    status = Column("status")
+    amount = money("amount_cents", "amount")
+    currency = Column("currency")
+    refunded = Column("refunded_at", "refunded (UTC)")
+    recorded = Column("recorded_at", "recorded (UTC)")
+    payment_intent = Column("payment_intent_id", "payment intent")
+
+
+class DisputeSheet(Sheet):
+    """Disputes as Stripe reports them."""
+
+    model, name = Dispute, "disputes"
+    id = Column("stripe_dispute_id", "dispute at Stripe")
+    invoice = Column("invoice_id", "invoice", of=["invoice"])
+    office = Column("invoice__office__reference", "office")
+    status = Column("status")
+    amount = money("amount_cents", "amount")
+    currency = Column("currency")
+    opened = Column("opened_at", "opened (UTC)")
+    recorded = Column("recorded_at", "recorded (UTC)")
+    payment_intent = Column("payment_intent_id", "payment intent")
+
+
+class CreditNoteSheet(Sheet):
+    """Credit notes as Stripe reports them."""
+
+    model, name = CreditNote, "credit-notes"
+    id = Column("stripe_credit_note_id", "credit note at Stripe")
+    own_id = Column("id", "credit note")
+    invoice = Column("invoice_id", "invoice", of=["invoice"])
+    office = Column("invoice__office__reference", "office")
+    status = Column("status")
+    amount = money("amount_cents", "amount")
+    before_payment = money("before_payment_cents", "taken off what was due")
+    out_of_band = money("out_of_band_cents", "paid back past Stripe")
+    currency = Column("currency")
+    issued = Column("issued_at", "issued (UTC)")
+    recorded = Column("recorded_at", "recorded (UTC)")
+
+
+class CorrectionSheet(Sheet):
+    """Corrections: who asked, who decided and what came of it; the notes stay sealed."""
+
+    model, name = Correction, "corrections"
+    id = Column("id", "correction")
+    invoice = Column("invoice_id", "invoice", of=["invoice"])
+    office = Column("invoice__office__reference", "office")
+    kind = Column("kind")
+    status = Column("status")
+    reason = Column("reason")
+    amount = money("amount_cents", "amount")
+    currency = Column("invoice__currency", "currency")
+    payback = Column("payback", "paid back through")
+    requested_by = Column("requested_by", "asked for by")
+    requested = Column("requested_at", "asked for (UTC)")
+    decided_by = Column("decided_by", "decided by")
+    decided = Column("decided_at", "decided (UTC)")
+    ended = Column("ended_at", "ended (UTC)")
+    outcome = Column("outcome")
+
+
 class OfficeSheet(Sheet):
     """Offices, with the status that holds now."""
 
@@ -133,6 +211,10 @@ SHEETS: tuple[type[Sheet], ...] = (
     InvoiceSheet,
     LineItemSheet,
     PaymentSheet,
+    RefundSheet,
+    DisputeSheet,
+    CreditNoteSheet,
+    CorrectionSheet,
     MessageSheet,
     OfficeSheet,
     DiscrepancySheet,

@@ -192,7 +192,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id as_of actor status started_at finished_at",
     },
     "billing.ParkedOffice": {
-        _INTERNAL: "id office code incident_id parked_at unparked_at unparked_by unpark_reason",
+        _INTERNAL: "id office code incident_id parked_at parked_by park_reason unparked_at unparked_by unpark_reason",
     },
     "billing.StripeEvent": {
         _SAFE: "event_id object_id customer_id",

@@ -66,12 +66,7 @@ def approve_profile(
     Raises ProfileNotSendable, ProfileNeedsReason (approve again with a reason), and the office lock's errors.
     """
     office = lock_office(office_id)
-    plain = transliterate(name)
-    try:
-        ApprovedProfile(plain, email or None)
-    except OutboundValueInvalid:
-        raise ProfileNotSendable("the name or the e-mail is not of a form that may be sent") from None
-    codes = _advice(office_id, plain, email)
+    plain, codes = preview_approval(office_id=office_id, name=name, email=email)
     if codes and not override_reason.strip():
         raise ProfileNeedsReason(codes)
     OfficeProfile.objects.filter(office=office, replaced_at=None).update(replaced_at=now)
@@ -89,6 +84,16 @@ def approve_profile(
     fact = Fact(office_stream(office.reference), "profile.approved", {"against_advice": bool(codes)})
     record(fact, actor=actor, now=now)
     return Approval(profile, codes)
+
+
+def preview_approval(*, office_id: UUID, name: str, email: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name as it would be sent, and what the detectors say of name and e-mail; raise ProfileNotSendable."""
+    plain = transliterate(name)
+    try:
+        ApprovedProfile(plain, email or None)
+    except OutboundValueInvalid:
+        raise ProfileNotSendable("the name or the e-mail is not of a form that may be sent") from None
+    return plain, _advice(office_id, plain, email)
 
 
 def _advice(office_id: UUID, name: str, email: str) -> tuple[str, ...]:

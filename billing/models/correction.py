@@ -89,6 +89,7 @@ class Correction(models.Model):
         permissions = [
             ("request_correction", "Can ask for the correction of an invoice"),
             ("approve_correction", "Can decide about a correction that somebody else asked for"),
+            ("export_correction", "Can export corrections"),
         ]
         constraints = [
             models.UniqueConstraint(

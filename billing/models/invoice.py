@@ -123,7 +123,11 @@ class Invoice(models.Model):
     written_off_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        permissions = [("export_invoice", "Can export invoices")]
+        permissions = [
+            ("export_invoice", "Can export invoices"),
+            ("close_invoice", "Can have an invoice whose month is over closed now"),
+            ("send_invoice", "Can have a closed invoice sent to Stripe now"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["cycle"],

@@ -54,6 +54,7 @@ class Refund(models.Model):
     recorded_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("export_refund", "Can export refunds")]
         constraints = [
             models.UniqueConstraint(fields=["stripe_refund_id"], name="refund_stripe_id_once"),
             models.CheckConstraint(condition=Q(status__in=RefundStatus.values), name="refund_status_known"),
@@ -77,6 +78,7 @@ class Dispute(models.Model):
     recorded_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("export_dispute", "Can export disputes")]
         constraints = [
             models.UniqueConstraint(fields=["stripe_dispute_id"], name="dispute_stripe_id_once"),
             models.CheckConstraint(condition=Q(status__in=DisputeStatus.values), name="dispute_status_known"),
@@ -106,6 +108,7 @@ class CreditNote(models.Model):
     recorded_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("export_creditnote", "Can export credit notes")]
         constraints = [
             models.UniqueConstraint(fields=["stripe_credit_note_id"], name="credit_note_stripe_id_once"),
             models.CheckConstraint(condition=Q(status__in=CreditNoteStatus.values), name="credit_note_status_known"),

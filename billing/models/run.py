@@ -60,6 +60,7 @@ class ParkingCode(models.TextChoices):
     STRIPE_REFUSED = "stripe_refused"
     REQUEST_BLOCKED = "request_blocked"
     UNEXPECTED_ERROR = "unexpected_error"
+    STOPPED_BY_STAFF = "stopped_by_staff"
 
 
 class ParkedOffice(models.Model):
@@ -70,12 +71,19 @@ class ParkedOffice(models.Model):
     # Names the log line that tells more; no detail is kept here.
     incident_id = models.UUIDField(default=uuid.uuid4)
     parked_at = models.DateTimeField()
+    # Of an office that a person stopped: who, and why in their own words.
+    # The database knows the default too: a program of the release before inserts rows without these columns.
+    parked_by = models.CharField(max_length=100, blank=True, default="", db_default="")
+    park_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     unparked_at = models.DateTimeField(null=True, blank=True)
     unparked_by = models.CharField(max_length=100, blank=True)
     unpark_reason = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        permissions = [("unpark_office", "Can let a parked office go on")]
+        permissions = [
+            ("unpark_office", "Can let a parked office go on"),
+            ("park_office", "Can stop an office"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["office"], condition=Q(unparked_at__isnull=True), name="parked_office_once_at_a_time"
@@ -84,6 +92,10 @@ class ParkedOffice(models.Model):
             models.CheckConstraint(
                 condition=Q(unparked_at__isnull=True) | ~Q(unpark_reason=""),
                 name="parked_office_unparked_with_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=~Q(code=ParkingCode.STOPPED_BY_STAFF) | (~Q(parked_by="") & ~Q(park_reason="")),
+                name="parked_office_stopped_by_somebody_for_a_reason",
             ),
         ]
 

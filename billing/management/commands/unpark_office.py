@@ -7,7 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing.management.reporting import Problem, Report, ReportingCommand, UsageError
-from billing.unparking import OfficeNotParked, ReasonMissing, unpark_office
+from billing.parking import ReasonMissing
+from billing.unparking import OfficeNotParked, unpark_office
 from offices.models import Office
 
 LONGEST_REASON = 200  # characters, as the column

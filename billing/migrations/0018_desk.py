@@ -35,7 +35,7 @@ _LINES_BY_MONTH = "CREATE INDEX line_item_by_month ON billing_lineitem USING bri
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0016_staff_access"),
+        ("billing", "0017_portal_reads"),
         ("offices", "0003_export_permission"),
     ]
 
