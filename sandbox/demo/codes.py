@@ -6,13 +6,14 @@ from billing.models import StaffDevice
 from billing.models.staff import STEP, TOLERANCE
 
 
-def next_code(username: str, *, now: datetime) -> str:
+def next_code(username: str, *, now: datetime, at_once: bool = False) -> str:
     """Return a code that opens the account now; empty when all that would are used up, for less than a minute.
 
-    Each code is taken once, but those of the step before and the step after count too: three log-ins in a row.
-    Raises StaffDevice.DoesNotExist.
+    Each code is taken once, and lasts half a minute at least, for a person has to read and type it. With `at_once` the
+    one of the step before does too, for a program. Raises StaffDevice.DoesNotExist.
     """
     device = StaffDevice.objects.get(user__username=username, confirmed=True)
     present = int(now.timestamp()) // STEP
-    unused = [step for step in range(present - TOLERANCE, present + TOLERANCE + 1) if step > device.last_step]
+    first = present - TOLERANCE if at_once else present
+    unused = [step for step in range(first, present + TOLERANCE + 1) if step > device.last_step]
     return device.code_at(unused[0]) if unused else ""

@@ -30,7 +30,7 @@ class Command(ReportingCommand):
             raise UsageError("codes are printed for the demo on loopback only")
         try:
             while not (code := next_code(options["user"], now=timezone.now())):
-                time.sleep(1)  # three were used within a minute; the next one is less than 30 s away
+                time.sleep(1)  # those of this minute were used; the next one is less than 30 s away
         except StaffDevice.DoesNotExist:
             raise UsageError("the demo has no such account yet: `bin/serve` makes it") from None
         return Report(counts={"codes": 1}, extra={"code": code})
