@@ -17,7 +17,10 @@ FIELDS = {
     "invoice_id", "office_id", "billing_period_start", "billing_period_end", "total_amount", "currency", "status",
     "stripe_invoice_id", "invoice_type", "created_at", "updated_at",
 }  # fmt: skip
-EXPLAINED = {"line_items", "totals", "payments", "hosted_invoice_url"}
+EXPLAINED = {
+    "line_items", "line_items_next", "totals", "hosted_invoice_url",
+    "payments", "refunds", "credit_notes", "disputes", "corrections",
+}  # fmt: skip
 LINE_FIELDS = {
     "line_item_id", "description", "quantity", "unit_price", "total_price", "item_type", "anonymous_patient_ref",
     "cycle", "price", "reason",
