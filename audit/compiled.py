@@ -84,10 +84,11 @@ class Statement:
 def prepared_cursor() -> Any:
     """Return a cursor, to be used in a `with`, whose statements the database keeps planned where it does that."""
     database = connections[DEFAULT_DB_ALIAS]
-    if database.vendor != "postgresql":
+    # A log of statements wants them with their values, which a prepared one never holds together.
+    if database.vendor != "postgresql" or database.queries_logged:
         return database.cursor()
     database.ensure_connection()
-    make: Any = database.make_debug_cursor if database.queries_logged else database.make_cursor
+    make: Any = database.make_cursor
     return make(PreparedCursor(database.connection))
 
 

@@ -433,8 +433,8 @@ def test_the_summary_says_past_due_of_an_active_office_only(noon):
     ("path", "queries"),
     [
         ("billing/invoices/{office}", 2),  # the key, the page
-        ("billing/invoices/{office}/{invoice}", 6),  # the key, the invoice, its lines
-        ("billing/payment-status/{invoice}", 2),
+        ("billing/invoices/{office}/{invoice}", 10),  # the key, invoice, lines, terms, link, five lists of its history
+        ("billing/payment-status/{invoice}", 7),  # the key, the invoice, the same lists
         ("billing/offices/{office}/summary", 6),  # the key, office, cycle, invoice, items, status
         ("patients", 3),  # the key, the open cycle, the page
     ],

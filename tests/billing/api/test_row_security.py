@@ -179,7 +179,7 @@ def test_a_foreign_row_cannot_be_changed_for_it_is_not_there(books):
 
 
 def test_what_happened_to_the_money_of_another_office_is_not_there(books):
-    mine, theirs = books
+    mine, _ = books
     for book in books:
         Refund.objects.create(
             invoice=Invoice.objects.filter(office=book.office).first(), stripe_refund_id=f"re_{book.office.pk.hex}",
