@@ -4,8 +4,8 @@ The ORM takes longer to write such a statement than the database to answer it: o
 The queryset stays what is written, read and tested; only its text is kept, with `Parameter`s where each call has its
 own values. Django's own adaptation and conversion of values is used on both sides.
 
-PostgreSQL keeps them planned as well, for each connection: with the policies of the API's role it spent three quarters
-of an activation planning. `PREPARED_STATEMENTS=false` turns that off, for poolers that do not carry it.
+PostgreSQL keeps them planned as well, for each connection: with the policies of the API's role it spent more than
+half of an activation planning. `PREPARED_STATEMENTS=false` turns that off, for poolers that do not carry it.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -11,6 +11,7 @@ from audit.models import AuditEntry, StreamHead
 from billing.api.credentials import Credential
 from billing.api.tenants import ROLE, api_transaction
 from billing.models import IdempotentAnswer, Invoice, LineItem, Refund, Scope
+from offices.locking import OfficeNotFound, lock_office
 from offices.models import Office
 from patients.models import Patient
 from tests.billing.api.conftest import NOW, Portal
@@ -176,6 +177,18 @@ def test_a_foreign_row_cannot_be_changed_for_it_is_not_there(books):
         assert cursor.rowcount == 0
     assert theirs.rows() == before
     assert StreamHead.objects.get(stream=f"office:{theirs.office.reference}").seq > 0
+
+
+def test_a_statement_that_is_kept_planned_sees_no_more_behind_the_wall(books):
+    """Planned where every row is seen, often enough to have become one plan for all values (audit/compiled.py)."""
+    mine, theirs = books
+    for _ in range(8):
+        with transaction.atomic():
+            assert lock_office(theirs.office.pk) == theirs.office
+    with pytest.raises(OfficeNotFound), behind_the_wall(mine.office):
+        lock_office(theirs.office.pk)
+    with transaction.atomic():
+        assert lock_office(theirs.office.pk) == theirs.office
 
 
 def test_what_happened_to_the_money_of_another_office_is_not_there(books):
