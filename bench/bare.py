@@ -1,8 +1,10 @@
 """The product's addresses, and the benchmarks' baselines: bare views that do nothing but prove who calls."""
 
+import secrets
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
@@ -12,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.authentication import ApiKeyAuthentication
+from billing.models import IdempotentAnswer
 from billing.stripe_gateway.client import verify_webhook
 from billing_project.urls import urlpatterns as product
 
@@ -31,6 +34,18 @@ class BareView(APIView):
         return Response({"ok": bool(request.data is not None)})
 
 
+class BareWrite(BareView):
+    """The same, and one row in a transaction: the least that a call which is to be remembered can do."""
+
+    def post(self, request: Request) -> Response:
+        with transaction.atomic():
+            IdempotentAnswer.objects.create(
+                credential=request.auth.actor, key_digest=secrets.token_hex(32), request_digest="", status_code=200,
+                body="", created_at=timezone.now(),
+            )  # fmt: skip
+        return super().post(request)
+
+
 @csrf_exempt
 def bare_webhook(request: HttpRequest) -> HttpResponse:
     """Verify the signature as the product does, and keep nothing."""
@@ -39,4 +54,9 @@ def bare_webhook(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=200)
 
 
-urlpatterns: list[Any] = [path("bare", BareView.as_view()), path("bare-webhook", bare_webhook), *product]
+urlpatterns: list[Any] = [
+    path("bare", BareView.as_view()),
+    path("bare-write", BareWrite.as_view()),
+    path("bare-webhook", bare_webhook),
+    *product,
+]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import DateTimeField, Exists, OuterRef, Q, QuerySet, Subquery, UUIDField
+from django.db.models import DateTimeField, Exists, OuterRef, Q, Subquery, UUIDField
 from django.db.models.functions import Coalesce
 
 from audit.compiled import Parameter, Statement
@@ -48,7 +48,7 @@ class KnownCycle:
 
 
 def standing_of(*, office_id: UUID, patient_id: UUID, starts_at: datetime, now: datetime) -> Standing | None:
-    """Return how the account stands, for an activation from `starts_at` on; None when the office has no such account."""
+    """Return how the account stands, for an activation from `starts_at` on; None when there is no such account."""
     row = _STANDING.first(office=office_id, patient=patient_id, starts_at=starts_at, now=now)
     if row is None:
         return None
@@ -60,7 +60,7 @@ def known_cycles(*, office_id: UUID, starts_at: datetime) -> list[KnownCycle]:
     return [KnownCycle(**row) for row in _CYCLES.rows(office=office_id, starts_at=starts_at)]
 
 
-def _standing() -> QuerySet[Any, Any]:
+def _standing() -> Any:
     changes = OfficeStatusChange.objects.filter(office=_OFFICE)
     held = changes.filter(effective_at__lte=_NOW).order_by("-effective_at").values("status")[:1]
     first = changes.order_by("effective_at").values("status")[:1]
@@ -76,7 +76,7 @@ def _standing() -> QuerySet[Any, Any]:
     )
 
 
-def _cycles() -> QuerySet[Any, Any]:
+def _cycles() -> Any:
     cycles = BillingCycle.objects.filter(office=_OFFICE)
     newest = cycles.order_by("-index").values("index")[:1]
     touched = Q(closed_at__isnull=True) | Q(end_at__gt=_STARTS_AT) | Q(index=Subquery(newest))

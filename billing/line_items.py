@@ -62,7 +62,7 @@ def _charges(cycles: Q, *, live_only: bool) -> Charges:
         Q(**{_ENDS: F("start_at")}),
         Q(**{_STARTS: F("start_at")}),
     )
-    return (
+    charges: Charges = (
         BillingCycle.objects.filter(cycles & _open_and_touching() & ~Q(_already_charged()))
         .values("invoices__pk", "key", "unit_price_cents", _PATIENT)
         .annotate(
@@ -73,6 +73,7 @@ def _charges(cycles: Q, *, live_only: bool) -> Charges:
         )
         .filter(overlapping__gt=0)
     )
+    return charges
 
 
 def _item_type() -> Case:
@@ -152,11 +153,12 @@ def _adjustments(targets: Sequence[UUID], *, live_only: bool, only: Q | None = N
     )
     if live_only:
         late &= Q(while_live(_STARTS, _ENDS))
-    return (
+    charges: Charges = (
         BillingCycle.objects.filter(late)
         .values("office__invoices__pk", "key", "unit_price_cents", _PATIENT)
         .annotate(overlapping=Count("pk"))  # one line, however many periods touch the cycle
     )
+    return charges
 
 
 def live_monthly_invoices(cycle: OuterRef) -> QuerySet[Invoice]:

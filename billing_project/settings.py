@@ -121,6 +121,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     # Compiling a statement costs up to 600 ms each time, and ours run in 10 (bench/billing_run.py).
+    # A connection costs more than most calls. `?conn_max_age=0` in DATABASE_URL closes each after its request.
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)  # one that the database has dropped fails nobody
     _options = DATABASES["default"].setdefault("OPTIONS", {})
     _options.setdefault("options", "-c jit=off")
     if env.bool("PREPARED_STATEMENTS", default=True):

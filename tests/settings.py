@@ -25,6 +25,7 @@ from billing_project.settings import ALLOWED_HOSTS, BASE_DIR, DATABASES  # noqa:
 
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # a test's threads end, and a connection kept would hold the database
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, not memory: threads and child processes must see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(BASE_DIR / "var" / "test.sqlite3")}

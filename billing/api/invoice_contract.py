@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from billing.api.invoice_rows import amount_due
+from billing.api.payment_history import HISTORY_EXAMPLE, HistorySerializer, credited_cents, refunded_cents
 from billing.api.strict import Amount, Choice, Id, StrictSerializer, Text, Total
 from billing.charges import Charge
-from billing.models import ChargeReason, InvoiceStatus, InvoiceType, ItemType, PaymentStatus
+from billing.models import ChargeReason, InvoiceStatus, InvoiceType, ItemType
 
 NOTE_LENGTH = 2000
 OVERRIDE_LENGTH = 200
@@ -76,8 +77,9 @@ LINE_EXAMPLE = {
 DETAIL_EXAMPLE = {
     **INVOICE_EXAMPLE,
     "line_items": [LINE_EXAMPLE],
+    "line_items_next": None,
     "totals": [{"item_type": "patient_activation", "quantity": 1, "total_price": "2.00"}],
-    "payments": [],
+    **HISTORY_EXAMPLE,
     "hosted_invoice_url": None,
 }
 
@@ -146,29 +148,23 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-class PaymentSerializer(serializers.Serializer[Any]):
-    """One payment or try of one, as last learned from Stripe."""
-
-    status = serializers.ChoiceField(PaymentStatus.choices)
-    amount_requested = Total(source="amount_requested_cents")
-    amount_paid = Total(source="amount_paid_cents")
-    currency = serializers.CharField()
-    paid_at = serializers.DateTimeField(allow_null=True)
-    recorded_at = serializers.DateTimeField()
-
-
 @extend_schema_serializer(examples=[OpenApiExample("detail", value=DETAIL_EXAMPLE, response_only=True)])
-class InvoiceDetailSerializer(InvoiceSerializer):
+class InvoiceDetailSerializer(InvoiceSerializer, HistorySerializer):
     """An invoice that explains itself. `hosted_invoice_url` is the page at Stripe where it can be paid, once sent."""
 
     line_items = LineItemSerializer(many=True)
-    totals = ItemTotalSerializer(many=True)
-    payments = PaymentSerializer(many=True)
+    line_items_next = serializers.CharField(
+        allow_null=True, help_text="Where the same invoice goes on with further lines; null when these are the last."
+    )
+    totals = ItemTotalSerializer(many=True, help_text="Of all lines of the invoice, whichever are on this page.")
     hosted_invoice_url = serializers.CharField(allow_null=True)
 
 
-class PaymentStatusSerializer(serializers.Serializer[Any]):
-    """Where the payment of an invoice stands. `past_due` is derived: failed, or sent and past its due date."""
+class PaymentStatusSerializer(HistorySerializer):
+    """Where the payment of an invoice stands. `past_due` is derived: failed, or sent and past its due date.
+
+    `amount_due` is what is left to be paid: less what credit notes took off before payment.
+    """
 
     invoice_id = serializers.UUIDField(source="id")
     office_id = serializers.UUIDField()
@@ -177,6 +173,8 @@ class PaymentStatusSerializer(serializers.Serializer[Any]):
     total_amount = Total(source="shown_total_cents")
     amount_paid = Total(source="paid_cents")
     amount_due = Total()
+    amount_refunded = Total()
+    amount_credited = Total()
     currency = serializers.CharField()
     past_due = serializers.BooleanField()
     sent_at = serializers.DateTimeField(allow_null=True)
@@ -186,9 +184,21 @@ class PaymentStatusSerializer(serializers.Serializer[Any]):
 
 
 def payment_status(row: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
-    """Add what is derived to a payment row."""
+    """Add what is derived to a payment row with its history."""
     overdue = row["status"] == InvoiceStatus.SENT and row["due_at"] is not None and row["due_at"] < now
-    return {**row, "amount_due": amount_due(row), "past_due": overdue or row["status"] == InvoiceStatus.FAILED}
+    return {
+        **row,
+        "amount_due": amount_due(row),
+        "amount_refunded": refunded_cents(row),
+        "amount_credited": credited_cents(row),
+        "past_due": overdue or row["status"] == InvoiceStatus.FAILED,
+    }
+
+
+class LinesQuery(StrictSerializer):
+    """Which lines of an invoice."""
+
+    line_items_after = Id(required=False, help_text="The page after this line; `line_items_next` names it.")
 
 
 class InvoiceQuery(StrictSerializer):

@@ -1,36 +1,56 @@
-"""One invoice that explains itself: its lines with their prices, totals by type, payments and the payable link.
+"""One invoice that explains itself: its lines with their prices, totals by type, its money's history, the payable link.
 
 A fixed number of queries, whatever the number of lines. The link is decrypted here and nowhere else in the API.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from django.db.models import CharField, F, UUIDField
+from django.db.models import CharField, F, Sum, UUIDField
 
 from audit.compiled import Parameter, Statement
-from billing.api.invoice_rows import Row, invoice_rows, line_rows
-from billing.models import BillingCycle, HostedInvoicePage, Payment
+from billing.api.invoice_rows import Row, invoice_rows, line_rows, shown_lines
+from billing.api.payment_history import payment_history
+from billing.models import LINE_TOTAL, BillingCycle, HostedInvoicePage
 from offices.models import OfficeStatus
 
-_PAYMENT_COLUMNS = ("status", "amount_requested_cents", "amount_paid_cents", "currency", "paid_at", "recorded_at")
+LINES_AT_MOST = 1_000  # of one answer, about half a megabyte; most offices have fewer patients than that
 
 
-def invoice_detail(office_id: UUID, invoice_id: UUID) -> Row | None:
-    """Return one invoice with all that explains it, or None when the office has no such invoice."""
-    row = invoice_rows(office_id).filter(pk=invoice_id).first()
+def invoice_detail(office_id: UUID, invoice_id: UUID, *, after: UUID | None = None) -> Row | None:
+    """Return one invoice with all that explains it, or None when the office has no such invoice.
+
+    `line_items` are at most LINES_AT_MOST, those after the line `after`; `more_after` is the last of them when there
+    are more. The totals are those of all lines.
+    """
+    row = _INVOICE.first(office=office_id, invoice=invoice_id)
     if row is None:
         return None
-    lines = explained(line_rows(invoice=invoice_id).order_by("cycle_key", "item_type", "created_at", "id"))
-    page = HostedInvoicePage.objects.filter(invoice=invoice_id).only("url").first()
+    page = _lines(invoice_id, after)
+    lines, is_whole = page[:LINES_AT_MOST], after is None and len(page) <= LINES_AT_MOST
+    link = HostedInvoicePage.objects.filter(invoice=invoice_id).only("url").first()
     return {
         **row,
-        "line_items": lines,
-        "totals": totals(lines),
-        "payments": list(_payments(invoice_id)),
-        "hosted_invoice_url": page.url if page else None,
+        "line_items": explained(sorted(lines, key=_position)),
+        "more_after": lines[-1]["id"] if len(page) > LINES_AT_MOST else None,
+        "totals": totals(lines) if is_whole else _TOTALS.rows(invoice=invoice_id),
+        **payment_history(invoice_id),
+        "hosted_invoice_url": link.url if link else None,
     }
+
+
+def _lines(invoice_id: UUID, after: UUID | None) -> list[Row]:
+    """Return a page and one line more, by id: ids grow, so a page does not shift while lines are added."""
+    if after is None:
+        return _FIRST_LINES.rows(invoice=invoice_id)
+    return _LATER_LINES.rows(invoice=invoice_id, after=after)
+
+
+def _position(line: Row) -> tuple[str, str, datetime, UUID]:
+    return line["cycle_key"] or "", line["item_type"], line["created_at"], line["id"]
 
 
 def explained(lines: Iterable[Row]) -> list[Row]:
@@ -41,9 +61,9 @@ def explained(lines: Iterable[Row]) -> list[Row]:
 
 
 def totals(lines: Sequence[Row]) -> list[Row]:
-    """Add the lines up by type, in the order in which the types occur."""
+    """Add the lines up by type, in the order of the types' names."""
     by_type: dict[str, Row] = {}
-    for line in lines:
+    for line in sorted(lines, key=itemgetter("item_type")):
         sums = by_type.setdefault(line["item_type"], {"item_type": line["item_type"], "quantity": 0, "total_cents": 0})
         sums["quantity"] += line["quantity"]
         sums["total_cents"] += line["total_cents"]
@@ -60,11 +80,9 @@ def _terms(lines: Sequence[Row]) -> dict[tuple[UUID, str | None], Row]:
 
 
 def _cycles_between() -> Any:
-    office, (first, last) = (
-        Parameter("office", UUIDField()),
-        (Parameter(name, CharField()) for name in ("first", "last")),
-    )
-    return BillingCycle.objects.filter(office=office, key__gte=first, key__lte=last).values(
+    first, last = Parameter("first", CharField()), Parameter("last", CharField())
+    between = BillingCycle.objects.filter(office=Parameter("office", UUIDField()), key__gte=first, key__lte=last)
+    return between.values(
         "key",
         "status",
         version_on=F("price_version__effective_on"),
@@ -85,5 +103,20 @@ def _price(cycle: Mapping[str, Any]) -> Row:
     return {"source": "plan", "effective_on": cycle["version_on"], "ends_on": None}
 
 
-def _payments(invoice_id: UUID) -> Any:
-    return Payment.objects.filter(invoice=invoice_id).order_by("recorded_at", "pk").values(*_PAYMENT_COLUMNS)
+def _lines_by_id(**conditions: Parameter) -> Any:
+    invoice = Parameter("invoice", UUIDField())
+    return line_rows(invoice=invoice, **conditions).order_by("id")[: LINES_AT_MOST + 1]
+
+
+def _totals_by_type() -> Any:
+    # LINE_TOTAL first: an annotation called `quantity` would otherwise take the column's place in it.
+    lines = shown_lines(invoice=Parameter("invoice", UUIDField())).order_by("item_type").values("item_type")
+    return lines.annotate(total_cents=Sum(LINE_TOTAL)).annotate(quantity=Sum("quantity"))
+
+
+_INVOICE = Statement(
+    lambda: invoice_rows(Parameter("office", UUIDField())).filter(pk=Parameter("invoice", UUIDField()))
+)
+_FIRST_LINES = Statement(_lines_by_id)
+_LATER_LINES = Statement(lambda: _lines_by_id(pk__gt=Parameter("after", UUIDField())))
+_TOTALS = Statement(_totals_by_type)

@@ -14,7 +14,16 @@ from django.db.models.lookups import Exact
 from audit.compiled import Parameter
 from billing.api.compiled_pages import CompiledPages
 from billing.api.tenants import of_offices
-from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, LineItem, Payment, PaymentStatus
+from billing.models import (
+    LINE_TOTAL,
+    CreditNote,
+    CreditNoteStatus,
+    Invoice,
+    InvoiceStatus,
+    LineItem,
+    Payment,
+    PaymentStatus,
+)
 
 Row = dict[str, Any]
 Rows = QuerySet[Any, Any]  # of Row
@@ -38,12 +47,13 @@ _SHOWN = Q(live=True) | Q(invoice__status=InvoiceStatus.CANCELED)
 
 def invoice_rows(office_id: UUID | Parameter) -> Rows:
     """Return the office's invoices; the total of an open one is the running sum of its lines."""
-    return Invoice.objects.filter(office_id=office_id).values(
+    rows: Rows = Invoice.objects.filter(office_id=office_id).values(
         *_COLUMNS,
         start_date=F("cycle__start_date"),
         end_date=F("cycle__end_date"),
         shown_total_cents=_total(),
     )
+    return rows
 
 
 def invoice_pages(office_id: UUID, filters: Mapping[str, str]) -> Any:
@@ -56,10 +66,16 @@ def _invoices(filters: tuple[str, ...]) -> Rows:
     return invoice_rows(Parameter("office", UUIDField())).filter(**chosen)
 
 
+def shown_lines(**conditions: Any) -> QuerySet[LineItem]:
+    """Return the lines that an invoice shows: those that count, and of a canceled one those it had."""
+    return LineItem.objects.filter(_SHOWN, **conditions)
+
+
 def line_rows(**conditions: Any) -> Rows:
     """Return lines as rows, with what their descriptions need."""
-    return LineItem.objects.filter(_SHOWN, **conditions).values(
+    return shown_lines(**conditions).values(
         "id",
+        "created_at",
         "invoice_id",
         "item_type",
         "cycle_key",
@@ -85,16 +101,20 @@ def row_of_line(line: LineItem, office_id: UUID) -> Row:
         "total_cents": line.quantity * line.unit_price_cents,
         "charge_reason": "",
         "office_id": office_id,
+        "created_at": line.created_at,
     }
 
 
 def payment_row(office_ids: Collection[UUID] | None, invoice_id: UUID) -> Row | None:
     """Return what decides an invoice's payment state, or None when these offices have no such invoice."""
     paid = Payment.objects.filter(invoice=OuterRef("pk"), status=PaymentStatus.PAID).order_by().values("invoice")
+    notes = CreditNote.objects.filter(invoice=OuterRef("pk"), status=CreditNoteStatus.ISSUED)
+    issued = notes.order_by().values("invoice")
     rows = of_offices(Invoice.objects.filter(pk=invoice_id), office_ids).values(
         *_PAYMENT_COLUMNS,
         shown_total_cents=_total(),
         paid_cents=Coalesce(Subquery(paid.annotate(paid=Sum("amount_paid_cents")).values("paid")), Value(0)),
+        taken_off_cents=Coalesce(Subquery(issued.annotate(off=Sum("before_payment_cents")).values("off")), Value(0)),
     )
     row: Row | None = rows.first()
     return row
@@ -104,7 +124,7 @@ def amount_due(row: Mapping[str, Any]) -> int:
     """Return the cents that are still to be paid; nothing on an invoice that is paid or canceled."""
     if row["status"] in {InvoiceStatus.PAID, InvoiceStatus.CANCELED}:
         return 0
-    due: int = row["shown_total_cents"] - row["paid_cents"]
+    due: int = row["shown_total_cents"] - row["paid_cents"] - row["taken_off_cents"]
     return max(due, 0)
 
 

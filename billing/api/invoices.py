@@ -3,6 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -17,6 +18,7 @@ from billing.api.invoice_contract import (
     InvoiceDetailSerializer,
     InvoiceQuery,
     InvoiceSerializer,
+    LinesQuery,
     NewInvoiceSerializer,
     OneOffSerializer,
     PaymentStatusSerializer,
@@ -24,8 +26,9 @@ from billing.api.invoice_contract import (
     payment_status,
 )
 from billing.api.invoice_detail import invoice_detail
-from billing.api.invoice_rows import invoice_pages, payment_row
+from billing.api.invoice_rows import Row, invoice_pages, payment_row
 from billing.api.pagination import NewestFirst
+from billing.api.payment_history import payment_history
 from billing.api.rows_as_json import all_as_json, as_json
 from billing.api.viewset import OfficeViewSet
 from billing.charges import (
@@ -40,7 +43,27 @@ from billing.staff_notes import NoteLooksLikePatientData
 from offices.timeline import NoPriceVersion
 
 
-class InvoiceViewSet(OfficeViewSet):
+class DetailViewSet(OfficeViewSet):
+    """Answers with one invoice."""
+
+    def _detail(
+        self, office_id: UUID, invoice_id: UUID, *, created: bool = False, after: UUID | None = None
+    ) -> Response:
+        row = invoice_detail(office_id, invoice_id, after=after)
+        if row is None:
+            raise NotFound
+        row["line_items_next"] = self._next_lines(row)
+        status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
+        return Response(as_json(InvoiceDetailSerializer, row), status=status_code)
+
+    def _next_lines(self, row: Row) -> str | None:
+        if row["more_after"] is None:
+            return None
+        path = reverse("api-invoice", args=[row["office_id"], row["id"]])
+        return self.request.build_absolute_uri(f"{path}?line_items_after={row['more_after']}")
+
+
+class InvoiceViewSet(DetailViewSet):
     """The office's invoices."""
 
     scopes: ClassVar = {
@@ -49,7 +72,7 @@ class InvoiceViewSet(OfficeViewSet):
         "retrieve": Scope.INVOICES_READ,
         "payment_status": Scope.INVOICES_READ,
     }
-    queries: ClassVar = {"list": InvoiceQuery}
+    queries: ClassVar = {"list": InvoiceQuery, "retrieve": LinesQuery}
     pagination_class = NewestFirst
 
     @extend_schema(
@@ -80,10 +103,10 @@ class InvoiceViewSet(OfficeViewSet):
         office_id, actor = self.named_office(body), self.credential.actor
         if body["invoice_type"] == InvoiceType.MONTHLY:
             ensured = ensure_open_invoice(office_id=office_id, actor=actor, now=now)
-            return _detail(office_id, ensured.invoice.pk, created=ensured.created)
+            return self._detail(office_id, ensured.invoice.pk, created=ensured.created)
         require_scope(self.credential, Scope.CHARGES_WRITE)
         invoice = charge_office(office_id=office_id, charge=charge_of(body), actor=actor, now=now)
-        return _detail(office_id, invoice.pk, created=True)
+        return self._detail(office_id, invoice.pk, created=True)
 
     @extend_schema(
         operation_id="invoice_list",
@@ -101,11 +124,15 @@ class InvoiceViewSet(OfficeViewSet):
         operation_id="invoice_retrieve",
         tags=["invoices"],
         summary="Read one invoice with its line items",
+        parameters=[LinesQuery],
         responses=InvoiceDetailSerializer,
     )
     def retrieve(self, request: Request, office_id: UUID, invoice_id: UUID) -> Response:  # noqa: ARG002
-        """Return the invoice, every line of it and why it is there, totals by type, payments. Needs `invoices:read`."""
-        return _detail(office_id, invoice_id)
+        """Return the invoice, its lines and why they are there, totals by type, what happened to its money.
+
+        Up to 1,000 lines; `line_items_next` is where the next ones are. Needs `invoices:read`.
+        """
+        return self._detail(office_id, invoice_id, after=self.query.get("line_items_after"))
 
     @extend_schema(
         operation_id="invoice_payment_status",
@@ -118,10 +145,11 @@ class InvoiceViewSet(OfficeViewSet):
         row = payment_row(self.credential.office_ids, invoice_id)
         if row is None:
             raise NotFound
+        row |= payment_history(invoice_id)
         return Response(as_json(PaymentStatusSerializer, payment_status(row, now=timezone.now())))
 
 
-class ChargeViewSet(OfficeViewSet):
+class ChargeViewSet(DetailViewSet):
     """Charges beside the monthly bill."""
 
     scopes: ClassVar = {"one_off": Scope.CHARGES_WRITE}
@@ -146,12 +174,4 @@ class ChargeViewSet(OfficeViewSet):
         invoice = charge_office(
             office_id=office_id, charge=charge_of(body), actor=self.credential.actor, now=timezone.now()
         )
-        return _detail(office_id, invoice.pk, created=True)
-
-
-def _detail(office_id: UUID, invoice_id: UUID, *, created: bool = False) -> Response:
-    row = invoice_detail(office_id, invoice_id)
-    if row is None:
-        raise NotFound
-    status_code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
-    return Response(as_json(InvoiceDetailSerializer, row), status=status_code)
+        return self._detail(office_id, invoice.pk, created=True)

@@ -17,12 +17,13 @@ class Route(NamedTuple):
     path: str
     viewset: type[OfficeViewSet]
     actions: dict[str, str]
+    name: str | None = None
 
 
 ROUTES = [
     Route("billing/invoices", InvoiceViewSet, {"post": "create"}),
     Route("billing/invoices/<uuid:office_id>", InvoiceViewSet, {"get": "list"}),
-    Route("billing/invoices/<uuid:office_id>/<uuid:invoice_id>", InvoiceViewSet, {"get": "retrieve"}),
+    Route("billing/invoices/<uuid:office_id>/<uuid:invoice_id>", InvoiceViewSet, {"get": "retrieve"}, "api-invoice"),
     Route("billing/payment-status/<uuid:invoice_id>", InvoiceViewSet, {"get": "payment_status"}),
     Route("billing/charges/one-off", ChargeViewSet, {"post": "one_off"}),
     Route("billing/offices/<uuid:office_id>/summary", SummaryViewSet, {"get": "retrieve"}),
@@ -34,7 +35,7 @@ ROUTES = [
 
 def _patterns(route: Route) -> list[URLPattern]:
     view = route.viewset.as_view({**route.actions})
-    return [path(route.path, view), path(f"{route.path}/", view)]
+    return [path(route.path, view, name=route.name), path(f"{route.path}/", view)]
 
 
 urlpatterns = [

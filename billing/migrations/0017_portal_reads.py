@@ -5,7 +5,7 @@ as ids (a cast outside the subselect was repeated for every row, and kept the pl
 their audit trail by the offices' own keys (it read every office there is, four times for each activation).
 
 The API's role newly reads what happened to an invoice's money: refunds, credit notes, disputes and corrections, by
-column. Who asked for a correction, who decided and what they wrote stays closed to it.
+column. Who asked for a correction, who decided, why, and what they wrote stays closed to it.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ _OF_THE_OFFICE = f"office_id = ANY ({_OFFICES})"
 # A value and not EXISTS: that one may be answered by hashing every invoice there is.
 _OF_ITS_INVOICE = f"(SELECT i.office_id FROM billing_invoice i WHERE i.id = invoice_id) = ANY ({_OFFICES})"
 _OF_A_STREAM = (
-    f"stream = {_CREDENTIAL} OR stream = ANY (ARRAY("
-    f"SELECT 'office:' || (SELECT o.reference FROM offices_office o WHERE o.id = mine.id) FROM unnest({_IDS}) mine(id)))"
+    f"stream = {_CREDENTIAL} OR stream = ANY (ARRAY(SELECT 'office:' ||"
+    f" (SELECT o.reference FROM offices_office o WHERE o.id = mine.id) FROM unnest({_IDS}) mine(id)))"
 )
 
 ROWS: Mapping[str, str] = {
@@ -55,11 +55,14 @@ ROWS: Mapping[str, str] = {
 # Newly reached. Table: what may be read of a row.
 WALLS: Mapping[str, tuple[str, str]] = {
     "billing_refund": (_OF_ITS_INVOICE, "SELECT (id, invoice_id, status, amount_cents, currency, refunded_at)"),
-    "billing_creditnote": (_OF_ITS_INVOICE, "SELECT (id, invoice_id, status, amount_cents, currency, issued_at)"),
+    "billing_creditnote": (
+        _OF_ITS_INVOICE,
+        "SELECT (id, invoice_id, status, amount_cents, before_payment_cents, currency, issued_at)",
+    ),
     "billing_dispute": (_OF_ITS_INVOICE, "SELECT (id, invoice_id, status, amount_cents, currency, opened_at)"),
     "billing_correction": (
         _OF_ITS_INVOICE,
-        "SELECT (id, invoice_id, kind, status, reason, amount_cents, requested_at, decided_at, ended_at)",
+        "SELECT (id, invoice_id, kind, status, amount_cents, requested_at, ended_at)",
     ),
 }
 

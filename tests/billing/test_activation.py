@@ -265,3 +265,38 @@ def test_a_line_of_a_cycle_that_was_opened_ahead_of_time_is_kept_and_the_close_a
 
     assert summary.problems == []
     assert lines_of(patient) == [("patient_activation", "2026-01", 200), ("active_patient", "2026-02", 200)]
+
+
+def test_only_the_account_itself_is_charged_for_a_closed_cycle_and_not_who_else_came_late():
+    office = make_office()
+    patient = make_patient(office)
+    run(JANUARY)
+    run(FEBRUARY)
+    imported = make_patient(office, (JANUARY, None))
+
+    activate(patient, FEBRUARY, activated_at=JANUARY)
+
+    assert lines_of(imported) == []  # the run's to charge
+
+
+def test_a_period_that_was_imported_for_a_closed_cycle_is_charged_with_the_next_activation():
+    office = make_office()
+    run(JANUARY)
+    run(FEBRUARY)
+    patient = make_patient(office, (JANUARY, utc("2026-01-25")))
+
+    result = activate(patient, FEBRUARY)
+
+    assert [(line.item_type, line.cycle_key) for line in result.lines] == [
+        ("adjustment", "2026-01"),
+        ("patient_activation", "2026-02"),
+    ]
+
+
+def test_an_ordinary_activation_asks_a_dozen_statements(django_assert_max_num_queries):
+    office = make_office()
+    activate(make_patient(office), JANUARY)  # opens the cycle
+    patient = make_patient(office)
+
+    with django_assert_max_num_queries(12):  # on PostgreSQL; savepoints and the lock's time limit among them
+        activate(patient, JANUARY)

@@ -59,8 +59,8 @@ def test_request_bodies_are_closed(schema):
 def test_the_invoices_names_are_the_products(schema):
     assert list(schema["components"]["schemas"]["InvoiceDetail"]["properties"]) == [
         "invoice_id", "office_id", "billing_period_start", "billing_period_end", "total_amount", "currency", "status",
-        "stripe_invoice_id", "invoice_type", "created_at", "updated_at", "line_items", "totals", "payments",
-        "hosted_invoice_url",
+        "stripe_invoice_id", "invoice_type", "created_at", "updated_at", "payments", "refunds", "credit_notes",
+        "disputes", "corrections", "line_items", "line_items_next", "totals", "hosted_invoice_url",
     ]  # fmt: skip
 
 

@@ -17,7 +17,10 @@ FIELDS = {
     "invoice_id", "office_id", "billing_period_start", "billing_period_end", "total_amount", "currency", "status",
     "stripe_invoice_id", "invoice_type", "created_at", "updated_at",
 }  # fmt: skip
-EXPLAINED = {"line_items", "totals", "payments", "hosted_invoice_url"}
+EXPLAINED = {
+    "line_items", "line_items_next", "totals", "hosted_invoice_url",
+    "payments", "refunds", "credit_notes", "disputes", "corrections",
+}  # fmt: skip
 LINE_FIELDS = {
     "line_item_id", "description", "quantity", "unit_price", "total_price", "item_type", "anonymous_patient_ref",
     "cycle", "price", "reason",
@@ -430,8 +433,8 @@ def test_the_summary_says_past_due_of_an_active_office_only(noon):
     ("path", "queries"),
     [
         ("billing/invoices/{office}", 2),  # the key, the page
-        ("billing/invoices/{office}/{invoice}", 6),  # the key, the invoice, its lines
-        ("billing/payment-status/{invoice}", 2),
+        ("billing/invoices/{office}/{invoice}", 10),  # the key, invoice, lines, terms, link, five lists of its history
+        ("billing/payment-status/{invoice}", 7),  # the key, the invoice, the same lists
         ("billing/offices/{office}/summary", 6),  # the key, office, cycle, invoice, items, status
         ("patients", 3),  # the key, the open cycle, the page
     ],

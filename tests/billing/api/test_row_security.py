@@ -10,7 +10,8 @@ from django.db import DatabaseError, connection, transaction
 from audit.models import AuditEntry, StreamHead
 from billing.api.credentials import Credential
 from billing.api.tenants import ROLE, api_transaction
-from billing.models import IdempotentAnswer, Invoice, LineItem, Scope
+from billing.models import IdempotentAnswer, Invoice, LineItem, Refund, Scope
+from offices.locking import OfficeNotFound, lock_office
 from offices.models import Office
 from patients.models import Patient
 from tests.billing.api.conftest import NOW, Portal
@@ -20,6 +21,8 @@ from tests.builders import make_office
 pytestmark = pytest.mark.postgresql
 
 wall = import_module("billing.migrations.0014_row_security")
+later = import_module("billing.migrations.0017_portal_reads")
+WALLS = {**wall.WALLS, **later.WALLS}
 
 
 @pytest.fixture
@@ -96,8 +99,8 @@ def test_after_the_commit_nothing_of_the_caller_is_left_on_the_connection():
 # --- Which tables ---
 def test_every_table_the_role_reaches_has_a_wall_or_is_nobodys(db):
     reached = {table for table, _, _ in _rights()}
-    assert reached == {*wall.WALLS, *wall.SHARED}
-    for table in wall.WALLS:
+    assert reached == {*WALLS, *wall.SHARED}
+    for table in WALLS:
         assert _value("SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", table), (
             table
         )
@@ -118,7 +121,7 @@ def test_every_table_with_an_office_is_walled_or_closed_to_the_role(db):
         for model in apps.get_models()
         if any(field.attname == "office_id" for field in model._meta.concrete_fields)
     }
-    assert {table for table, _, _ in _rights()} & of_an_office <= set(wall.WALLS)
+    assert {table for table, _, _ in _rights()} & of_an_office <= set(WALLS)
 
 
 # --- Which rows ---
@@ -135,7 +138,7 @@ def test_the_role_sees_its_own_offices_rows_and_no_other(books):
 
 def test_without_an_office_the_role_sees_nothing(books):
     with api_transaction(Credential("api-key:x", frozenset(), frozenset()), writes=True):
-        for table, (_, rights) in wall.WALLS.items():
+        for table, (_, rights) in WALLS.items():
             if rights.startswith("SELECT,") or rights == "SELECT":
                 assert _value(f"SELECT count(*) FROM {table}") == 0, table
 
@@ -152,6 +155,9 @@ def test_without_an_office_the_role_sees_nothing(books):
         "SELECT * FROM billing_officeapikey",
         "SELECT customer_id FROM offices_officestripeaccount",
         "SELECT payload FROM audit_auditentry",
+        "SELECT note FROM billing_correction",
+        "SELECT requested_by FROM billing_correction",
+        "SELECT stripe_refund_id FROM billing_refund",
     ],
 )
 def test_the_database_refuses_what_the_use_cases_do_not_do(books, statement):
@@ -171,6 +177,29 @@ def test_a_foreign_row_cannot_be_changed_for_it_is_not_there(books):
         assert cursor.rowcount == 0
     assert theirs.rows() == before
     assert StreamHead.objects.get(stream=f"office:{theirs.office.reference}").seq > 0
+
+
+def test_a_statement_that_is_kept_planned_sees_no_more_behind_the_wall(books):
+    """Planned where every row is seen, often enough to have become one plan for all values (audit/compiled.py)."""
+    mine, theirs = books
+    for _ in range(8):
+        with transaction.atomic():
+            assert lock_office(theirs.office.pk) == theirs.office
+    with pytest.raises(OfficeNotFound), behind_the_wall(mine.office):
+        lock_office(theirs.office.pk)
+    with transaction.atomic():
+        assert lock_office(theirs.office.pk) == theirs.office
+
+
+def test_what_happened_to_the_money_of_another_office_is_not_there(books):
+    mine, _ = books
+    for book in books:
+        Refund.objects.create(
+            invoice=Invoice.objects.filter(office=book.office).first(), stripe_refund_id=f"re_{book.office.pk.hex}",
+            status="succeeded", amount_cents=100, currency="USD", refunded_at=NOW, recorded_at=NOW,
+        )  # fmt: skip
+    with behind_the_wall(mine.office):
+        assert [each.invoice.office_id for each in Refund.objects.only("invoice")] == [mine.office.pk]
 
 
 def test_a_caller_sees_no_answer_kept_for_another(books):
