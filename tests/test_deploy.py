@@ -65,6 +65,8 @@ def test_together_the_workers_serve_every_queue_and_every_task_has_one():
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= tasks
     assert set(app.conf.task_routes) <= tasks
     assert {app.amqp.router.route({}, name)["queue"].name for name in tasks} == declared
+    # Two queues of one key would both get each message.
+    assert {queue.routing_key for queue in app.amqp.queues.values()} == declared
 
 
 def test_what_stripe_waits_for_never_waits_behind_an_hour_of_comparing_books():
