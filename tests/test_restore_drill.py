@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
 from audit.models import AuditEntry
+from offices.office_rows import COLUMNS
 from tests.audit.conftest import tell
-from tests.billing.scenes import close_month
 from tests.billing.test_workers import database_url
 from tests.tampering import execute, lift_rules
 
@@ -28,7 +29,10 @@ def drill(*arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.django_db(transaction=True)
 def test_a_backup_is_proved_and_one_that_was_rolled_back_or_changed_is_none(settings, tmp_path):
     settings.AUDIT_ANCHORS_PATH = str(tmp_path / "anchors.jsonl")
-    close_month()
+    # Through the product's own door, so that the trail tells of it.
+    row = "clinic-1,Spine Center,,America/New_York,2026-01-15,active,,"
+    (tmp_path / "offices.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
+    call_command("import_offices", tmp_path / "offices.csv")
     make_checkpoint(now=timezone.now())
     dump = tmp_path / "dump"
     subprocess.run(["pg_dump", "--format", "custom", "--file", dump, database_url()], check=True)
