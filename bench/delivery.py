@@ -29,7 +29,9 @@ def main() -> None:
     options = parser.parse_args()
     failed = False
     with databases() as server:
-        print("rate/s  processes  requests/s   kept  writes/invoice  reads/invoice  statements/invoice  shared")
+        print(
+            "rate/s  processes  requests/s   kept  writes/invoice  reads/invoice  statements/invoice  CPU each  shared"
+        )
         for rate in map(int, options.rates.split(",")):
             kept = []
             for processes in PROCESSES:
@@ -39,7 +41,7 @@ def main() -> None:
                 failed |= told["writes"] > told["must"] or told["reads"] > 1
                 print(
                     f"{rate:6} {processes:10} {told['rate']:11.1f} {told['kept']:6.0%} {told['writes']:15.2f} "
-                    f"{told['reads']:14.2f} {told['statements']:19.1f}  {told['shared']}"
+                    f"{told['reads']:14.2f} {told['statements']:19.1f} {told['cpu']:9.0f} ms  {told['shared']}"
                 )
             failed |= max(kept) < KEPT_MUST
     sys.exit(failed)
@@ -66,6 +68,7 @@ def measure(database: dict[str, str], offices: int, rate: int, processes: int) -
         "writes": writes / invoices,
         "reads": (requests - writes) / invoices,
         "statements": sum(each["statements"] for each in told) / invoices,
+        "cpu": sum(each["cpu"] for each in told) * 1000 / requests,
         "shared": " ".join(str(each["delivered"]) for each in told),
     }
 

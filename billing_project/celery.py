@@ -9,7 +9,6 @@ import os
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging
-from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 
@@ -28,7 +27,7 @@ app.conf.update(
     # Two queues, so that an hour of comparing books never stands in the way of what Stripe waits for. A worker that is
     # started without --queues serves both.
     task_default_queue=BOOKS,
-    task_queues=[Queue(BOOKS), Queue(DELIVERY)],
+    task_queues={name: {"routing_key": name} for name in (BOOKS, DELIVERY)},
     task_routes={
         f"billing.tasks.{name}": {"queue": DELIVERY}
         for name in ("deliver_outbox", "process_stripe_events", "notice_silence", "send_alerts", "checkpoint_audit")

@@ -56,7 +56,7 @@ def served_queues(lines: list[list[str]]) -> set[str]:
 
 
 def test_together_the_workers_serve_every_queue_and_every_task_has_one():
-    declared = {queue.name for queue in app.conf.task_queues}
+    declared = set(app.amqp.queues)
     assert served_queues([service.get("command", []) for service in OURS.values()]) == declared
     page = (PROJECT / "docs/operations/deployment.md").read_text(encoding="utf-8")
     assert set(re.findall(r"clinic-billing-worker@(\w+)", page)) == declared
@@ -65,6 +65,8 @@ def test_together_the_workers_serve_every_queue_and_every_task_has_one():
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= tasks
     assert set(app.conf.task_routes) <= tasks
     assert {app.amqp.router.route({}, name)["queue"].name for name in tasks} == declared
+    # Two queues of one key would both get each message.
+    assert {queue.routing_key for queue in app.amqp.queues.values()} == declared
 
 
 def test_what_stripe_waits_for_never_waits_behind_an_hour_of_comparing_books():
