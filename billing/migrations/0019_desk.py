@@ -127,6 +127,14 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(("live", False)), fields=["id"], name="line_item_not_live"),
         ),
         migrations.AddIndex(
+            model_name="lineitem",
+            index=models.Index(
+                condition=models.Q(("live", False)),
+                fields=["patient_reference"],
+                name="line_item_not_live_by_patient",
+            ),
+        ),
+        migrations.AddIndex(
             model_name="outboxmessage",
             index=models.Index(fields=["-created_at", "id"], name="outbox_by_creation"),
         ),

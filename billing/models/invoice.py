@@ -257,6 +257,7 @@ class LineItem(models.Model):
                 fields=["item_type", "id"], condition=~Q(item_type__in=PATIENT_TYPES), name="line_item_rare_types"
             ),
             models.Index(fields=["id"], condition=Q(live=False), name="line_item_not_live"),
+            models.Index(fields=["patient_reference"], condition=Q(live=False), name="line_item_not_live_by_patient"),
         ]
 
     def __str__(self) -> str:
