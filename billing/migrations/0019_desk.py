@@ -95,6 +95,16 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["key"], name="billing_cycle_by_key"),
         ),
         migrations.AddIndex(
+            model_name="billingcycle",
+            index=models.Index(fields=["end_at"], name="billing_cycle_by_end"),
+        ),
+        migrations.AddIndex(
+            model_name="invoice",
+            index=models.Index(
+                condition=models.Q(("origin", "backfill")), fields=["cycle"], name="invoice_backfilled_by_cycle"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="billingrun",
             index=models.Index(fields=["-started_at"], name="billing_run_by_time"),
         ),

@@ -170,6 +170,9 @@ class Invoice(models.Model):
             # What is paid is nearly everything after a year; the rest is what lists and counts ask for.
             models.Index(fields=["status"], condition=~Q(status=InvoiceStatus.PAID), name="invoice_not_paid_by_status"),
             models.Index(
+                fields=["cycle"], condition=Q(origin=InvoiceOrigin.BACKFILL), name="invoice_backfilled_by_cycle"
+            ),
+            models.Index(
                 fields=["invoice_type"],
                 condition=~Q(invoice_type=InvoiceType.MONTHLY),
                 name="invoice_not_monthly_by_type",
