@@ -3,9 +3,9 @@
     DATABASE_URL=postgres://... bin/bench pages [--offices 10000] [--cycles 100] [--lines 10] [--times 20] [--lean]
 
 Makes a database of its own (with the numbers above 1,000,000 invoices and 10,000,000 lines, about 8 GB), looks at each
-list, at a row of it and at the desks, and prints the slowest first; on a busy machine the column of processor time tells
-more than the clock. `--keep` leaves the database for another look with
-`--again`. Exits 1 when a page asks more than 15 questions or its 95th percentile is above 500 ms.
+list, at a row of it and at the desks, and prints the slowest first. On a busy machine the column of processor time
+tells more than the clock. `--keep` leaves the database for another look with `--again`. Exits 1 when a page asks more
+than 15 questions or its 95th percentile is above 500 ms.
 """
 
 import argparse

@@ -40,7 +40,7 @@ class Age(StrEnum):
     OLDEST = "90+"
 
 
-_REMEMBERED = "month-figures:"
+_REMEMBERED, _NEWEST = "month-figures:", 2
 # The days after which an age ends; what is older than all of them is the oldest.
 _LAST_DAY = {Age.FIRST: 30, Age.SECOND: 60, Age.THIRD: 90}
 
@@ -65,6 +65,8 @@ class Owed:
 def month_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
     """Return the figures of each of these months, in three queries."""
     figures: dict[str, MonthFigures] = {key: MonthFigures() for key in keys}
+    if not keys:
+        return figures
     cycles = BillingCycle.objects.filter(key__in=keys).order_by().values_list("key")
     for key, accounts in cycles.annotate(sum=Sum("patient_count")):
         figures[key].accounts = accounts or 0
@@ -78,16 +80,17 @@ def month_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
 
 
 def remembered_figures(keys: Sequence[str]) -> dict[str, MonthFigures]:
-    """Return the same for very large books: of months before the newest two as they were some minutes ago.
+    """Return the same for very large books, newest month first: as they were two minutes ago at most.
 
-    Their cycles are closed and only a late payment still changes them. Each is forgotten at another moment, so that no
-    page reads them all at once.
+    Of months before the newest two it may be half an hour: their cycles are closed, and only a late payment still
+    changes them. Each is forgotten at another moment, so that hardly any page reads them all at once.
     """
-    known: dict[str, MonthFigures] = cache.get_many([_REMEMBERED + key for key in keys[2:]])
+    known: dict[str, MonthFigures] = cache.get_many([_REMEMBERED + key for key in keys])
     read = month_figures([key for key in keys if _REMEMBERED + key not in known])
-    for key in keys[2:]:
+    for place, key in enumerate(keys):
         if key in read:
-            cache.set(_REMEMBERED + key, read[key], timeout=random.uniform(600, 1_800))  # noqa: S311 - jitter, no secret
+            seconds = (60, 120) if place < _NEWEST else (600, 1_800)
+            cache.set(_REMEMBERED + key, read[key], timeout=random.uniform(*seconds))  # noqa: S311 - jitter, no secret
     return {key: read[key] if key in read else known[_REMEMBERED + key] for key in keys}
 
 

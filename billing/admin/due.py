@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from audit.read_only import LONGEST_COUNT
 from billing.run_chunk import due_offices
 
 # The run comes by every hour: what waits for longer than two was left by it.
@@ -32,6 +33,9 @@ class DueFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         """Keep the offices that wait."""
-        now = timezone.now()
         waiting = {NOW: due_offices, LONG: overdue_offices}.get(self.value() or "")
-        return queryset.filter(pk__in=waiting(now).values("pk")) if waiting else queryset
+        if waiting is None:
+            return queryset
+        # Read first: inside the query of the list the database would ask of each office anew.
+        ids = list(waiting(timezone.now()).values_list("pk", flat=True)[:LONGEST_COUNT])
+        return queryset.filter(pk__in=ids)

@@ -1,9 +1,10 @@
 """Line items: each charge, with the opaque reference of the account it is for."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 
 from audit.columns import Column, Shown, link, short_id, text, unbroken, when, yes
@@ -32,6 +33,20 @@ def with_currency(lines: QuerySet[LineItem]) -> QuerySet[Any]:
     return lines.annotate(currency=F("invoice__currency"), total=LINE_TOTAL)
 
 
+class _OfLines(Exactly):
+    """Finds lines of an account by the two indexes that hold them: those that are live, and those that are not."""
+
+    def matching(self, term: str) -> Q:
+        """Return the condition; in one piece neither index could answer it."""
+        found = super().matching(term)
+        try:
+            account = UUID(term)
+        except ValueError:
+            return found
+        live, not_live = (Q(patient_reference=account, live=value) for value in (True, False))
+        return found | live | not_live
+
+
 @admin.register(LineItem)
 class LineItemPage(ExportingPage):
     """What was charged for."""
@@ -45,7 +60,7 @@ class LineItemPage(ExportingPage):
     ]
     list_filter = ["item_type", LineCycleFilter, "live"]
     ordering = ["pk"]  # random, but stable and indexed: lines are looked at by invoice, account or month
-    finds = Exactly(ids=["pk", "invoice_id", "patient_reference"])
+    finds = _OfLines(ids=["pk", "invoice_id"])
     search_help_text = "Invoice, line or patient account (exact)"
     details = [
         text("id", title="line"),

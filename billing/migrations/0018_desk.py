@@ -95,6 +95,16 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["key"], name="billing_cycle_by_key"),
         ),
         migrations.AddIndex(
+            model_name="billingcycle",
+            index=models.Index(fields=["end_at"], name="billing_cycle_by_end"),
+        ),
+        migrations.AddIndex(
+            model_name="invoice",
+            index=models.Index(
+                condition=models.Q(("origin", "backfill")), fields=["cycle"], name="invoice_backfilled_by_cycle"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="billingrun",
             index=models.Index(fields=["-started_at"], name="billing_run_by_time"),
         ),
@@ -125,6 +135,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="lineitem",
             index=models.Index(condition=models.Q(("live", False)), fields=["id"], name="line_item_not_live"),
+        ),
+        migrations.AddIndex(
+            model_name="lineitem",
+            index=models.Index(
+                condition=models.Q(("live", False)),
+                fields=["patient_reference"],
+                name="line_item_not_live_by_patient",
+            ),
         ),
         migrations.AddIndex(
             model_name="outboxmessage",

@@ -58,6 +58,8 @@ class BillingCycle(models.Model):
             models.Index(fields=["end_at"], condition=Q(closed_at__isnull=True), name="billing_cycle_open_by_end"),
             # Staff look at a month of all offices: its close, its filter in each list, the first page.
             models.Index(fields=["key"], name="billing_cycle_by_key"),
+            # Which offices reach beyond an instant, closed or not: asked by each run and each look at what is due.
+            models.Index(fields=["end_at"], name="billing_cycle_by_end"),
         ]
 
     def __str__(self) -> str:

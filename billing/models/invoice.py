@@ -174,6 +174,9 @@ class Invoice(models.Model):
             # What is paid is nearly everything after a year; the rest is what lists and counts ask for.
             models.Index(fields=["status"], condition=~Q(status=InvoiceStatus.PAID), name="invoice_not_paid_by_status"),
             models.Index(
+                fields=["cycle"], condition=Q(origin=InvoiceOrigin.BACKFILL), name="invoice_backfilled_by_cycle"
+            ),
+            models.Index(
                 fields=["invoice_type"],
                 condition=~Q(invoice_type=InvoiceType.MONTHLY),
                 name="invoice_not_monthly_by_type",
@@ -261,6 +264,7 @@ class LineItem(models.Model):
                 fields=["item_type", "id"], condition=~Q(item_type__in=PATIENT_TYPES), name="line_item_rare_types"
             ),
             models.Index(fields=["id"], condition=Q(live=False), name="line_item_not_live"),
+            models.Index(fields=["patient_reference"], condition=Q(live=False), name="line_item_not_live_by_patient"),
         ]
 
     def __str__(self) -> str:
