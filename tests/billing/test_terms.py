@@ -116,9 +116,7 @@ def test_a_price_version_reaches_those_without_a_price_of_their_own(office):
     assert (reach.offices, reach.with_own_price, reach.active_accounts, reach.price_before_cents) == (1, 1, 2, 200)
     add_price(plan_id=standard().pk, effective_on=date(2026, 5, 1), unit_price_cents=300, actor=ACTOR, now=OPENED_AT)
     with pytest.raises(PriceVersionExists):
-        add_price(
-            plan_id=standard().pk, effective_on=date(2026, 5, 1), unit_price_cents=4, actor=ACTOR, now=OPENED_AT
-        )
+        add_price(plan_id=standard().pk, effective_on=date(2026, 5, 1), unit_price_cents=4, actor=ACTOR, now=OPENED_AT)
     run_due(as_of=utc("2026-06-01"), actor=ACTOR, now=utc("2026-06-01"))
     frozen = BillingCycle.objects.filter(key__in=["2026-04", "2026-05"]).order_by("office__created_at", "key")
     prices = {(cycle.office_id, cycle.key): cycle.unit_price_cents for cycle in frozen}
