@@ -91,7 +91,7 @@ def test_an_end_takes_no_charge_away_and_says_so(office, biller):
     patient = make_patient(office)
     biller.post(address(patient, "activate"), {"at": "", "seen": seen(biller.get(address(patient, "activate")))})
     page = biller.get(address(patient, "deactivate"))
-    assert shown(page)["The open month, 2026-03"] == "It is charged on this invoice."
+    assert shown(page)["The open month, 2026-03"] == "is charged, and stays so"
     assert shown(page)["Not charged any more"] == "for months that start on 2026-04-15 or later"
     assert ActivityPeriod.objects.get(patient=patient).deactivated_at is None
     answer = biller.post(address(patient, "deactivate"), {"at": "", "seen": seen(page)}, follow=True)
