@@ -1,6 +1,6 @@
 """The audit trail in the console: to read, and nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -14,10 +14,12 @@ from audit.read_only import ReadOnlyPage, RelatedTable, list_of, may_view, relat
 ENTRY_COLUMNS: list[Column] = [when("at"), text("action"), text("actor"), code("payload")]
 
 
-def audit_trail(request: HttpRequest, stream: str) -> Iterable[RelatedTable]:
-    """Yield the last entries of a stream, for who may read the trail."""
+def audit_trail(request: HttpRequest, stream: str, *, without: Sequence[str] = ()) -> Iterable[RelatedTable]:
+    """Yield the last entries of a stream, for who may read the trail; `without` actions that begin like these."""
     if may_view(request, AuditEntry):
         entries = AuditEntry.objects.filter(stream=stream).order_by("-seq")
+        for beginning in without:
+            entries = entries.exclude(action__startswith=beginning)
         yield related("Audit trail", ENTRY_COLUMNS, entries, more=list_of("audit_auditentry", stream__exact=stream))
 
 

@@ -147,6 +147,7 @@ BROKEN_BY = {
     "parked_office_once_at_a_time": lambda r: again(r.parking),
     "parked_office_code_known": lambda r: change(r.parking, code="mood"),
     "parked_office_unparked_with_a_reason": lambda r: change(r.parking, unparked_at=NOW),
+    "parked_office_stopped_by_somebody_for_a_reason": lambda r: change(r.parking, code="stopped_by_staff"),
     "event_replay_window_not_empty": lambda r: change(r.replay, window_until=r.replay.window_from),
     "stripe_event_status_known": lambda r: change(r.event, status="lost"),
 }  # fmt: skip

@@ -34,6 +34,7 @@ _NAMING_TOO = frozenset(
         "billing_correction_approve",
         "billing_correction_reject",
         "billing_correction_withdraw",
+        "patients_revealgrant_ask",
         "patients_patient_activate",
         "patients_patient_deactivate",
     }
@@ -85,11 +86,11 @@ class PatientReadsMiddleware:
             name = match.url_name or ""
             page, _, view = name.rpartition("_")
             if name in _NAMING_TOO or (page in self._pages and view in _READING):
-                row = match.kwargs.get("object_id") or _reference(request.GET.get("q", ""))
-                about = {"row": str(row or ""), "account": _reference(request.POST.get("reference", ""))}
-                _record(
-                    "page.read", _actor(request), page=name, **{key: value for key, value in about.items() if value}
-                )
+                kwargs = match.kwargs
+                row = kwargs.get("object_id") or kwargs.get("patient_id") or _reference(request.GET.get("q", ""))
+                told = {"row": str(row or ""), "account": _reference(request.POST.get("reference", ""))}
+                about = {key: value for key, value in told.items() if value}
+                _record("page.read", _actor(request), page=name, **about)
         return response
 
 

@@ -22,6 +22,7 @@ from billing.activation import (
 from billing.activation_preview import Deactivation, preview_activation, preview_deactivation
 from billing.admin.columns import money_text
 from billing.admin.previewed import PreviewedForm, SeenForm
+from billing.not_billed import Why
 from offices.locking import OfficeBusy
 from offices.timeline import NoPriceVersion
 
@@ -136,6 +137,7 @@ def _stays(outcome: Deactivation) -> Iterable[tuple[str, str]]:
         yield "Nothing changes", "the account is not active"
         return
     if outcome.verdict is not None and outcome.month_ends_at is not None:
-        yield f"The open month, {outcome.month}", outcome.verdict.words
+        charged = outcome.verdict.why in {Why.BILLED_HERE, Why.BILLED_ELSEWHERE, Why.FREE_IN_TRIAL}
+        yield f"The open month, {outcome.month}", "is charged, and stays so" if charged else outcome.verdict.words
         yield "Not charged any more", f"for months that start on {outcome.month_ends_at:%Y-%m-%d} or later"
     yield "Money back", "none: what is charged stays charged"

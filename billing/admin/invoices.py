@@ -15,7 +15,6 @@ from audit.columns import Shown, day, label, link, linked, short_id, text, unbro
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import INVOICE_COLOURS, amount, computed, money_text, office, stripe_id
 from billing.admin.correction_asking import PERMISSION, ask_correction, choose_correction
-from billing.admin.corrections import CORRECTION_COLUMNS
 from billing.admin.explaining import PERMISSION as EXPLAIN
 from billing.admin.explaining import explain_page
 from billing.admin.exports import ExportingPage
@@ -28,24 +27,19 @@ from billing.admin.invoice_actions import (
     open_at_stripe,
 )
 from billing.admin.lines import LINE_COLUMNS, with_currency
-from billing.admin.money_back import money_back_of
 from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
-from billing.admin.reconciliation import DISCREPANCY_COLUMNS
 from billing.admin.sent_evidence import PERMISSION as SENT
 from billing.admin.sent_evidence import sent_page
 from billing.admin.timeline import timeline
 from billing.exports.sheets import InvoiceSheet
 from billing.models import (
     LINE_TOTAL,
-    Correction,
-    Discrepancy,
     Invoice,
     InvoiceStatus,
     ItemType,
     LineItem,
     Payment,
-    Refund,
 )
 
 STATUS = label("status", INVOICE_COLOURS)
@@ -172,30 +166,13 @@ class InvoicePage(ExportingPage):
         return [path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"), *super().get_urls()]
 
     def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
-        """Show lines, money, corrections, and all that happened in one order."""
+        """Show the lines, the payments, and all that happened in one order: refunds, corrections, differences too."""
         if may_view(request, LineItem):
             yield _lines_by_type(obj)
             yield _lines(obj)
         if may_view(request, Payment):
             yield related("Payments", PAYMENT_COLUMNS, obj.payments.order_by("pk"))
-        yield from _money_back(request, obj)
         yield timeline(request, obj)
-
-
-def _money_back(request: HttpRequest, invoice: Invoice) -> Iterable[RelatedTable]:
-    """Show what went back, what is contested, what was corrected and what differs; only what there is."""
-    if may_view(request, Refund):
-        yield from _unless_empty(money_back_of(invoice))
-    if may_view(request, Correction):
-        corrections = invoice.corrections.defer("note").order_by("requested_at")
-        yield from _unless_empty(related("Corrections", CORRECTION_COLUMNS, corrections))
-    if may_view(request, Discrepancy):
-        differences = invoice.discrepancies.defer("note").order_by("-found_at")
-        yield from _unless_empty(related("Differences to Stripe", DISCREPANCY_COLUMNS, differences))
-
-
-def _unless_empty(table: RelatedTable) -> Iterable[RelatedTable]:
-    return [table] if table.rows else []
 
 
 def _lines_by_type(invoice: Invoice) -> RelatedTable:

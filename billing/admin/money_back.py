@@ -1,15 +1,13 @@
 """Refunds, disputes and credit notes: money that goes back or is contested, as Stripe reports it."""
 
 from django.contrib import admin
-from django.db.models import CharField, Value
 
 from audit.columns import Column, label, link, text, when
-from audit.read_only import RelatedTable
-from billing.admin.columns import amount, money_text, stripe_id
+from billing.admin.columns import amount, stripe_id
 from billing.admin.exports import ExportingPage
 from billing.admin.pages import Exactly
 from billing.exports.sheets import CreditNoteSheet, DisputeSheet, RefundSheet
-from billing.models import CreditNote, CreditNoteStatus, Dispute, DisputeStatus, Invoice, Refund, RefundStatus
+from billing.models import CreditNote, CreditNoteStatus, Dispute, DisputeStatus, Refund, RefundStatus
 
 REFUND_COLOURS: dict[str, str] = {RefundStatus.SUCCEEDED: "success", RefundStatus.FAILED: "danger"}
 DISPUTE_COLOURS: dict[str, str] = {
@@ -44,25 +42,6 @@ CREDIT_NOTE_COLUMNS: list[Column] = [
     when("recorded_at"),
 ]
 _INVOICE = link("invoice_id", "billing_invoice", title="invoice")
-
-
-def money_back_of(invoice: Invoice) -> RelatedTable:
-    """List refunds, disputes and credit notes of one invoice together, oldest first: one question for three tables."""
-    rows = [
-        model.objects.filter(invoice=invoice)
-        .order_by()
-        .values_list(Value(name, output_field=CharField()), stripe_id, "status", "amount_cents", at)
-        for model, name, stripe_id, at in (
-            (Refund, "Refund", "stripe_refund_id", "refunded_at"),
-            (Dispute, "Dispute", "stripe_dispute_id", "opened_at"),
-            (CreditNote, "Credit note", "stripe_credit_note_id", "issued_at"),
-        )
-    ]
-    shown = [
-        [name, key, status.replace("_", " "), money_text(cents, invoice.currency), f"{at:%Y-%m-%d %H:%M}"]
-        for name, key, status, cents, at in sorted(rows[0].union(*rows[1:], all=True), key=lambda row: row[4])
-    ]
-    return RelatedTable("Money back and contested", ["what", "at Stripe", "status", "amount", "at"], shown)
 
 
 @admin.register(Refund)

@@ -182,7 +182,8 @@ class OfficePage(ExportingPage):
             yield related("Approved profiles", PROFILE_COLUMNS, obj.profiles.order_by("-pk"))
         yield from _terms(request, obj)
         yield from _troubles(request, obj)
-        yield from audit_trail(request, office_stream(obj.reference))
+        # Without what names accounts: whoever needs that opens the trail itself, and each look at it is recorded.
+        yield from audit_trail(request, office_stream(obj.reference), without=("patient.", "identity."))
 
 
 def _troubles(request: HttpRequest, office: Office) -> Iterable[RelatedTable]:

@@ -63,7 +63,9 @@ def _address(office: Office, name: str) -> str:
 
 
 def _months(months: Iterable[StatementMonth], currency: str) -> RelatedTable:
-    rows = [[each.month, *(unbroken(money_text(cents, currency)) for cents in _sums(each))] for each in months]
+    rows = [
+        [unbroken(each.month), *(unbroken(money_text(cents, currency)) for cents in _sums(each))] for each in months
+    ]
     return RelatedTable("Months (UTC)", HEADERS[:-1], rows)
 
 
@@ -77,9 +79,9 @@ def _owed(owed: Iterable[OpenInvoice], currency: str) -> RelatedTable:
         [
             linked("billing_invoice", each.invoice.pk, str(each.invoice.pk)[:8]),
             each.invoice.get_invoice_type_display().capitalize(),
-            each.invoice.cycle.key if each.invoice.cycle else "-",
+            unbroken(each.invoice.cycle.key) if each.invoice.cycle else "-",
             each.invoice.get_status_display().capitalize(),
-            f"{each.invoice.due_at:%Y-%m-%d}" if each.invoice.due_at else "-",
+            unbroken(f"{each.invoice.due_at:%Y-%m-%d}") if each.invoice.due_at else "-",
             unbroken(money_text(each.due_cents, currency)),
         ]
         for each in owed

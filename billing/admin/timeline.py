@@ -2,6 +2,7 @@
 
 import json
 
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -59,7 +60,7 @@ def _link(moment: Moment) -> str:
     if moment.part is Part.INVOICE:
         return "-"
     app, _, model = moment.part.value.partition(".")
-    address = reverse(f"admin:{app}_{model}_change", args=[moment.key])
+    address = reverse(f"admin:{app}_{model}_change", args=[quote(moment.key)])
     return format_html('<a href="{}" class="text-link whitespace-nowrap">{}</a>', address, _NAMES[moment.part])
 
 

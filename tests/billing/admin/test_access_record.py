@@ -1,15 +1,19 @@
 """Who looked at patient accounts is on record: one entry a request, with the page and the reference."""
 
+import json
+
 import pytest
 from django.contrib.admin import site
+from django.urls import reverse
 
 from audit.chain import verify
 from audit.models import AuditEntry
 from billing.admin.access import pages_of_patients
-from billing.models import LineItem, Payment
+from billing.admin.roles import ADDRESSES
+from billing.models import Correction, Discrepancy, Invoice, LineItem, Payment
 from billing.staff_accounts import STREAM
 from patients.models import ActivityPeriod, Patient
-from tests.billing.admin.conftest import PERSON, detail_address, list_address, permit
+from tests.billing.admin.conftest import PAGES, PERSON, detail_address, list_address, permit
 
 
 def reads():
@@ -28,6 +32,45 @@ def test_a_list_and_a_row_of_patients_are_recorded_with_the_reference(books, bos
         ("staff:boss", f'{{"page":"billing_lineitem_changelist","row":"{patient.pk}"}}'),
     ]
     assert verify([STREAM])[1] == []
+
+
+def test_an_invoice_names_accounts_and_so_do_its_explanation_and_its_corrections(books, boss):
+    explain = reverse("admin:billing_invoice_explain", args=[books.pk])
+    account = str(books.line_items.first().patient_reference)
+    boss.get(detail_address(Invoice, books.pk))
+    boss.post(explain, {"reference": account})
+    boss.get(reverse("admin:billing_invoice_ask", args=[books.pk, "replace"]))
+    told = [json.loads(payload) for _actor, payload in reads()]
+    assert told == [
+        {"page": "billing_invoice_change", "row": str(books.pk)},
+        {"account": account, "page": "billing_invoice_explain", "row": str(books.pk)},
+        {"page": "billing_invoice_ask", "row": str(books.pk)},
+    ]
+
+
+def test_no_page_shows_a_reference_without_leaving_a_record(books, boss):
+    """Whoever adds a page that names accounts adds it to the record."""
+    references = [str(pk) for pk in Patient.objects.values_list("pk", flat=True)]
+    silent = []
+    others = [page for page in PAGES if f"{page._meta.app_label}_{page._meta.model_name}" not in pages_of_patients()]
+    for address in [*map(detail_address, others), "/admin/", *more_addresses(books)]:
+        before = len(reads())
+        shown = boss.get(address, follow=True).content.decode()
+        if any(reference in shown for reference in references) and len(reads()) == before:
+            silent.append(address)
+    assert silent == []
+
+
+def more_addresses(invoice):
+    """Return the addresses beyond list and row that open with a GET."""
+    for name in ADDRESSES:
+        model = "_".join(name.split("_")[:2])
+        rows = {"billing_invoice": invoice.pk, "offices_office": invoice.office_id,
+                "patients_patient": Patient.objects.first().pk, "billing_correction": Correction.objects.get().pk,
+                "billing_discrepancy": Discrepancy.objects.get().pk}  # fmt: skip
+        lists = name.endswith(("_export", "_stripe", "_balance"))
+        if model in rows and not lists and name != "billing_invoice_ask":
+            yield reverse(f"admin:{name}", args=[rows[model]])
 
 
 def test_what_else_was_typed_into_a_search_is_not_kept(books, boss):

@@ -13,14 +13,26 @@ from audit.models import AuditEntry
 from billing.exports import export_rows
 from billing.minimization.evidence_files import EvidenceFile, evidence_text
 from billing.minimization.evidence_report import evidence_report
-from billing.models import Discrepancy, Incident, Invoice, LineItem, OutboxMessage, ParkedOffice, Payment
+from billing.models import (
+    Correction,
+    CreditNote,
+    Discrepancy,
+    Dispute,
+    Incident,
+    Invoice,
+    LineItem,
+    OutboxMessage,
+    ParkedOffice,
+    Payment,
+    Refund,
+)
 from offices.models import Office
 from patients.models import Patient
 from tests.billing.admin.conftest import NOTE, PERSON, detail_address, list_address, permit
 from tests.billing.scenes import CLOSED_AT
 from tests.builders import utc
 
-EXPORTED = [Invoice, LineItem, Payment, OutboxMessage, Office, Discrepancy]
+EXPORTED = [Invoice, LineItem, Payment, Refund, Dispute, CreditNote, Correction, Discrepancy, OutboxMessage, Office]
 APRIL = utc("2026-04-15T12:00")
 DISPOSE, UNPARK = "dispose_incident", "unpark_office"
 

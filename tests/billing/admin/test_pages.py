@@ -50,8 +50,8 @@ def test_the_page_of_an_invoice_tells_the_whole_story(books, boss):
     assert page.count("2.00 USD") >= 2
     payment, event = Payment.objects.get(), StripeEvent.objects.filter(object_id=books.stripe_invoice_id).first()
     for told in (
-        books.stripe_invoice_id, payment.stripe_payment_id[:12], event.event_id[:12], "create_invoice",
-        "invoice.closed",
+        books.stripe_invoice_id, payment.stripe_payment_id[:12], detail_address(StripeEvent, event.pk),
+        "create invoice", "invoice.closed",
         *(str(line.patient_reference) for line in books.line_items.all()),
     ):  # fmt: skip
         assert told in page
@@ -107,7 +107,10 @@ def test_staff_without_a_permission_is_refused_everywhere(books, clerk):
 def test_staff_sees_only_what_the_permission_to_view_opens(books, clerk):
     permit("clerk", "view_invoice", "change_office", "view_payment")
     page = clerk.get(detail_address(Invoice, books.pk))
-    assert [table.title for table in page.context["related_tables"]] == ["Payments"]
+    assert [table.title for table in page.context["related_tables"]] == ["Payments", "Timeline, the latest first"]
+    assert {row[1].split("<")[0] for row in page.context["related_tables"][1].rows} <= {
+        "Opened", "Closed", "Sent", "Due", "Paid", "Payment",
+    }  # fmt: skip
     assert clerk.get(list_address(Office)).status_code == 403  # the permission to change opens nothing
     assert clerk.get(list_address(LineItem)).status_code == 403
     assert [each.title for each in clerk.get("/admin/").context["attention"]] == ["Failed invoices"]

@@ -23,7 +23,7 @@ from billing.models import (
     ReconciliationRun,
     StripeEvent,
 )
-from offices.models import Office, OfficeStripeAccount
+from offices.models import Office, OfficeStripeAccount, Plan
 from patients.models import Patient
 from tests.billing.admin.conftest import PAGES, detail_address, list_address
 from tests.billing.scenes import CLOSED_AT
@@ -66,6 +66,11 @@ def desks(invoice):
     yield reverse("admin:billing_monthclose_sign", args=["2026-02"])
     yield reverse("admin:billing_invoice_correct", args=[invoice.pk])
     yield from (reverse("admin:billing_invoice_ask", args=[invoice.pk, kind]) for kind in CorrectionKind)
+    yield from (reverse(f"admin:billing_invoice_{name}", args=[invoice.pk]) for name in ("explain", "sent", "send"))
+    for name in ("statement", "plan", "price", "status", "profile", "park"):
+        yield reverse(f"admin:offices_office_{name}", args=[invoice.office_id])
+    yield reverse("admin:offices_plan_new")
+    yield reverse("admin:offices_plan_price", args=[Plan.objects.get().pk])
     for model, names in (
         ("discrepancy", ("own", "assign", "note", "accept", "repair")),
         ("correction", ("approve", "reject")),

@@ -107,6 +107,15 @@ def test_a_new_password_ends_every_other_session(inside):
     assert not is_inside(elsewhere)
 
 
+def test_a_new_password_is_on_record_and_a_refused_one_is_not(inside):
+    wrong = {"old_password": "guessed", "new_password1": OTHER, "new_password2": OTHER}
+    assert inside.post("/admin/password_change/", wrong).status_code == 200
+    changes = AuditEntry.objects.filter(stream=STREAM, action="account.password_changed")
+    assert not changes.exists()
+    assert inside.post("/admin/password_change/", wrong | {"old_password": PASSWORD}).status_code == 302
+    assert [(entry.actor, entry.payload) for entry in changes] == [("staff:biller", '{"user":"biller"}')]
+
+
 def test_the_cookie_is_kept_from_scripts_and_other_sites_and_goes_with_the_browser(inside, settings):
     cookie = inside.cookies["sessionid"]
     assert (cookie["httponly"], cookie["samesite"], cookie["expires"]) == (True, "Lax", "")
