@@ -113,13 +113,13 @@ BUGS = (
     ),
     Bug(
         "event order by created",
-        "an event that is not newer than the last one of its object is put away",
+        "an event that is not newer than the last one worked through is put away",
         (
             (
                 EVENTS,
                 "    return [event for event in claimed if event.livemode == live]",
                 "    done = StripeEvent.objects.filter(status=EventStatus.DONE)\n"
-                "    old = [e for e in claimed if e.object_id and done.filter(object_id=e.object_id, created__gte=e.created).exists()]\n"
+                "    old = [e for e in claimed if done.filter(created__gte=e.created).exists()]\n"
                 "    settle(old, EventStatus.DONE, now, summary)\n"
                 "    return [event for event in claimed if event.livemode == live and event not in old]",
             ),
