@@ -6,12 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db import Error as DatabaseFailure
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing.discrepancies import open_discrepancy
 from billing.incidents import record_incident
 from billing.invoice_pull import pull_invoice
+from billing.lost_connection import is_lost_connection
 from billing.models import DiscrepancyKind, Invoice, ParkingCode, RepairKind
 from billing.parking import park_office
 from billing.payment_status import InvoiceDiffers, VersionChanged
@@ -64,7 +64,7 @@ def code_of_delay(error: Exception) -> str | None:
 
 def raise_if_disconnected(error: Exception) -> None:
     """A lost connection to the database is nobody's fault: stop, and let the next drain go on."""
-    if isinstance(error, DatabaseFailure) and not connection.is_usable():
+    if is_lost_connection(error):
         raise error
 
 

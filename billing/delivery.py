@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
-from django.db import Error as DatabaseFailure
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing import delivery_steps
 from billing.correction_delivery import deliver_correction
@@ -24,6 +23,7 @@ from billing.documents import DocumentUnreadable
 from billing.fail_points import FailPoint, reach
 from billing.incidents import record_incident
 from billing.invoice_delivery import deliver_invoice
+from billing.lost_connection import is_lost_connection
 from billing.models import MessageKind, MessageStatus, OutboxMessage, ParkingCode
 from billing.parking import park_office
 from billing.payment_status import InvoiceDiffers, VersionChanged
@@ -102,7 +102,7 @@ def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> 
         _try_later(message, error, clock, summary)
         return
     except Exception as error:  # whatever it is, the message must not stay leased, and the others go on
-        if isinstance(error, DatabaseFailure) and not connection.is_usable():
+        if is_lost_connection(error):
             raise
         try:
             _park(message, error, clock, summary)

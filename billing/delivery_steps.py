@@ -31,7 +31,7 @@ from offices.audit_stream import office_stream
 # Renewed at every step. What a dead worker held must go on within a minute: this and a sweep, which comes every 15 s.
 # A request takes part of a second as a rule; one that outlives its lease (a reply that drips, a long queue for the
 # rate limit) is found by the next worker's look, or meets its own key.
-LEASE = timedelta(seconds=40)
+LEASE = timedelta(seconds=30)
 FIRST_BACK_OFF, LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(hours=1)
 # Stripe forgets a key after 24 h; a repeat after that would be a second charge (stripe/facts.md, "Idempotency").
 KEY_LIFETIME = timedelta(hours=23)

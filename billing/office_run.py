@@ -14,12 +14,12 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import Error as DatabaseFailure
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.fail_points import FailPoint, reach
+from billing.lost_connection import is_lost_connection
 from billing.models import BillingRun, ParkedOffice, ParkingCode, RunStatus
 from billing.parking import park_office
 from billing.payment_status import refresh_past_due
@@ -260,5 +260,5 @@ def _chunks(due: QuerySet[Office, UUID], size: int) -> Iterator[list[UUID]]:
 
 def _raise_if_disconnected(error: Exception) -> None:
     """A lost connection is nobody's fault: stop, and let the next run go on."""
-    if isinstance(error, DatabaseFailure) and not connection.is_usable():
+    if is_lost_connection(error):
         raise error

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
@@ -25,9 +26,11 @@ logger = structlog.get_logger(__name__)
 # A cardholder may dispute a payment for 120 days: until then what Stripe says of an invoice may change any night.
 RECENT = timedelta(days=120)
 LONGEST_DRAIN = timedelta(minutes=10)  # far below the worker's time limit: a task that is killed helps nobody
+# A run that found no database left no row to resume it by; the sweeps come again anyway.
+DATABASE_GONE = (OperationalError, InterfaceError)
 
 
-@shared_task
+@shared_task(autoretry_for=DATABASE_GONE, retry_kwargs={"countdown": 10, "max_retries": 5})
 def run_billing() -> None:
     """Close and open every cycle that is due."""
     now = timezone.now()

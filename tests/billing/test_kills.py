@@ -11,7 +11,15 @@ import pytest
 from billing.billing_run import run_due
 from billing.delivery_steps import LEASE
 from billing.fail_points import FailPoint
-from billing.models import BillingCycle, Invoice, InvoiceStatus, OutboxMessage, Payment, PaymentStatus
+from billing.models import (
+    BillingCycle,
+    Invoice,
+    InvoiceStatus,
+    OutboxMessage,
+    ParkedOffice,
+    Payment,
+    PaymentStatus,
+)
 from billing.stripe_events import process_due
 from tests.billing.scenes import CLOSED_AT, SharedClock, drain, due_office, ring
 from tests.builders import ACTOR, utc
@@ -202,3 +210,18 @@ def test_a_killed_run_leaves_no_half_of_a_chunk(stripe, workers):
         assert BillingCycle.objects.count() == before
         assert not Invoice.objects.filter(closed_at__isnull=False).exists()
     assert_invariants(stripe)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("act", HITS)
+def test_a_connection_lost_at_any_commit_parks_nobody_and_loses_nothing(stripe, workers, act):
+    """The change is made, the answer is lost: by then Django has a new connection, and nothing looks amiss."""
+    scene = Scene(stripe, workers, act)
+    for commit in range(1, 15):
+        workers.order(act, scene.clock.at, plan={"kind": "commit", "side": "lost", "hit": commit}, quiet=True)
+        answer = workers.answer()
+        assert answer.get("error", "OperationalError").startswith("OperationalError"), answer
+        scene.clock.forward(minutes=1)
+    assert not ParkedOffice.objects.exists()
+    scene.start_again()
+    finish([scene])

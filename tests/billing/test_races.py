@@ -310,6 +310,21 @@ def test_an_office_that_cannot_be_had_in_three_seconds_is_busy():
 
 
 @postgresql
+def test_of_an_office_that_stays_busy_an_account_that_is_active_is_told_all_the_same(monkeypatch):
+    monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
+    office = make_office()
+    active, idle = make_patient(office, (utc("2026-01-02"), None)), make_patient(office)
+
+    def activate(patient):
+        return activate_patient(office_id=office.pk, patient_id=patient.pk, actor=ACTOR, now=OPENED_AT)
+
+    with held(lambda: lock_office(office.pk)):
+        assert not activate(active).changed
+        with pytest.raises(OfficeBusy):
+            activate(idle)
+
+
+@postgresql
 def test_the_run_leaves_a_busy_office_for_the_next_run_and_bills_the_others(monkeypatch):
     monkeypatch.setattr(locking, "LOCK_TIMEOUT", "200ms")
     busy, other = due_office(), due_office()

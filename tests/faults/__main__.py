@@ -47,6 +47,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     tier.add_argument("--planted", action="store_true", help="only hunt every planted bug, and print the table")
     parser.add_argument("--seed", type=int, help="of an earlier run, to do the same again")
     parser.add_argument("--only", action="append", metavar="DRILL", help="one drill of the tier; repeatable")
+    parser.add_argument("--bug", action="append", metavar="NAME", help="one planted bug; repeatable")
     parser.add_argument("--kills", type=int, help="another number of random kills")
     return parser
 

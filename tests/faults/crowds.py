@@ -5,7 +5,6 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 
 from billing.activation import ActivationResult, PeriodEmpty, PeriodsOverlap, activate_patient, deactivate_patient
@@ -56,7 +55,6 @@ def mixed(shop: Workshop, seed: int, calls: int, telling: Telling) -> str:
     """Everything that a portal, a console, workers and a beat do, at once: no deadlock comes to light."""
     with shop.world(seed, DUE) as world:
         world.stripe.set_faults(enabled=False)
-        settings.STRIPE_API_BASE = world.stripe.base_url
         results: list[Any] = []
         while len(results) < calls:
             acts = [_some_act(world) for _ in range(min(100, calls - len(results)))]
@@ -98,7 +96,6 @@ def shuffled_events(shop: Workshop, seed: int, arrivals: int, telling: Telling) 
     """Let every event arrive three times, in any order, while two workers work through them: Stripe's state wins."""
     with shop.world(seed, CLOSED) as world:
         world.stripe.set_faults(enabled=False)
-        settings.STRIPE_API_BASE = world.stripe.base_url
         world.clock.forward(seconds=(CLOSED_AT - world.clock.at).total_seconds())
         drain(world.clock)
         while COPIES * len(world.stripe.objects("event")) < arrivals:

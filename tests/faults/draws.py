@@ -16,18 +16,18 @@ from patients.models import ActivityPeriod, Patient
 Order = dict[str, Any]
 # How far each act comes as a rule, so that most plans end it: statements, commits, requests, milliseconds.
 DEPTHS = {
-    "run": (60, 4, 0, 500),
-    "deliver": (70, 12, 6, 600),
-    "events": (40, 8, 2, 300),
-    "activate": (20, 1, 0, 100),
-    "deactivate": (10, 1, 0, 80),
-    "charge": (25, 1, 0, 150),
-    "replay": (6, 3, 1, 100),
+    "run": (50, 2, 0, 300),
+    "deliver": (45, 8, 5, 250),
+    "events": (25, 5, 2, 150),
+    "activate": (14, 1, 0, 60),
+    "deactivate": (8, 1, 0, 40),
+    "charge": (18, 1, 0, 60),
+    "replay": (5, 2, 1, 60),
     "silence": (3, 1, 0, 50),
     "checkpoint": (4, 1, 0, 50),
     "canary": (1, 0, 0, 50),
 }
-KINDS = ("none", "linger", "point", "point", "statement", "commit", "request", "moment")
+KINDS = ("none", "linger", *["point", "statement", "commit", "request", "moment"] * 2)
 POINTS_OF = {"run": "run.", "deliver": "delivery.", "events": "events."}
 # A worker may stand still where it holds no lock: a process that stops inside a transaction is a database's matter.
 STANDSTILLS = (
@@ -60,10 +60,13 @@ class Draws:
         if act in {"activate", "deactivate"}:
             order |= self._patient(active=act == "deactivate")
             if act == "activate" and self.source.random() < 0.4:  # backdated, often into a cycle that is over
-                order["activated_at"] = (now - timedelta(days=self.source.randint(1, 60))).isoformat()
+                order |= self.backdated(now, self.source.randint(1, 60))
         if act == "charge":
             order |= {"office": self.source.choice(self.offices), "cents": self.source.randint(100, 90_000)}
         return order
+
+    def backdated(self, now: datetime, days: int) -> Order:
+        return {"activated_at": (now - timedelta(days=days)).isoformat()}
 
     def _patient(self, *, active: bool) -> Order:
         open_period = ActivityPeriod.objects.filter(patient=OuterRef("pk"), deactivated_at__isnull=True)

@@ -45,8 +45,8 @@ def hunt(shop: Workshop, bug: Bug, seed: int) -> Hunt:
 
 def hunt_all(shop: Workshop, seed: int, bugs: tuple[Bug, ...] = BUGS, *, tell: Callable[[Hunt], None]) -> list[Hunt]:
     hunts = []
-    for number, bug in enumerate(bugs):
-        done = hunt(shop, bug, seed * 100 + number)
+    for bug in bugs:
+        done = hunt(shop, bug, seed * 100 + BUGS.index(bug))
         tell(done)
         hunts.append(done)
     return hunts

@@ -71,6 +71,8 @@ class KillRun:
         elif chance < 0.30:
             errors = self.one_dies_while_stripe_works()
         elif chance < 0.36:
+            errors = self.late_news_of_a_closed_month()
+        elif chance < 0.42:
             errors = self.checkpoint_while_somebody_writes()
         else:
             errors = self.at_once(self.draws.order(self.world.clock.at), self.draws.order(self.world.clock.at))
@@ -122,6 +124,14 @@ class KillRun:
         return self.at_once(
             order | {"plan": slow(self.source.randint(1, 12))}, other | {"plan": slow(self.source.randint(1, 12))}
         )
+
+    def late_news_of_a_closed_month(self) -> list[str]:
+        """A month has just been closed when two accounts turn out to have been active in it."""
+        self.world.clock.forward(seconds=A_MONTH.total_seconds())
+        errors = self.single(0, {"act": "run"})
+        now = self.world.clock.at
+        late = [self.draws.order_of("activate", now) | self.draws.backdated(now, 25 + each) for each in (0, 10)]
+        return errors + self.at_once(*late)
 
     def checkpoint_while_somebody_writes(self) -> list[str]:
         """A writer is slow to commit, another one is faster, and a checkpoint is made in between."""

@@ -22,7 +22,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from billing.charges import Charge, charge_office
-from billing.models import ChargeReason, MessageStatus, OutboxMessage, OutboxStep
+from billing.models import ChargeReason, EventStatus, MessageStatus, OutboxMessage, OutboxStep, StripeEvent
 from billing.run_chunk import due_offices
 from offices.models import Office
 from tests.billing.scenes import CLOSED_AT, OPENED_AT
@@ -258,9 +258,14 @@ def _recovery(room: MachineRoom, name: str, befall: Callable[[MachineRoom], None
             return False
 
     if not wait_until(done, PATIENCE):
-        left = list(OutboxMessage.objects.exclude(status=MessageStatus.DONE).values_list("status", "error_code"))
-        raise Broken([Violation("recovery", name, f"something waits after {PATIENCE:.0f} s: {left}")], [name])
+        raise Broken([Violation("recovery", name, f"waits after {PATIENCE:.0f} s: {_left()}")], [name])
     return time.monotonic() - started
+
+
+def _left() -> str:
+    messages = OutboxMessage.objects.exclude(status=MessageStatus.DONE).values_list("status", "error_code")
+    events = StripeEvent.objects.filter(status=EventStatus.PENDING).values_list("attempts", "error_code")
+    return f"messages {list(messages)}, events {list(events)}, {due_offices(shifted.now()).count()} offices due"
 
 
 def _judge(room: MachineRoom, measured: dict[str, float]) -> None:

@@ -11,6 +11,7 @@ from audit.models import SealedHead, StreamHead
 from billing.models import (
     BillingCycle,
     CanaryRun,
+    Correction,
     EventStatus,
     Incident,
     Invoice,
@@ -39,8 +40,14 @@ def surfaced(answer: dict[str, Any]) -> list[str]:
 
 
 def at_any_moment(world: World) -> list[Violation]:
-    """Return what is broken in the middle of things. News on its way from Stripe is no difference yet (I9)."""
-    return [each for each in violations(world.stripe) if each.invariant != "I9"] + _always(world)
+    """Return what is broken in the middle of things.
+
+    News on its way from Stripe is no difference yet (I9), nor is an invoice that a correction under way has just voided
+    there (I4).
+    """
+    corrected = {str(pk) for pk in Correction.objects.filter(status="approved").values_list("invoice", flat=True)}
+    found = [each for each in violations(world.stripe) if each.invariant != "I9"]
+    return [each for each in found if each.invariant != "I4" or each.subject not in corrected] + _always(world)
 
 
 def at_rest(world: World) -> list[Violation]:

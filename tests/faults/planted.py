@@ -13,7 +13,7 @@ GUARD, CLIENT, TRANSPORT = (f"billing.stripe_gateway.{name}" for name in ("guard
 ACTIVATION, LINES, INVOICING = "billing.activation", "billing.line_items", "billing.invoicing"
 EVENTS, CHECKPOINTS, OUTBOUND = "billing.stripe_events", "audit.checkpoints", "billing.stripe_gateway.outbound"
 
-_LOCKED = "    office = lock_office(office_id)\n    patient = _patient(office, patient_id)\n    starts_at"
+_LOCKED = "    try:\n        office = lock_office(office_id)\n    except OfficeBusy:\n        if _stands_active("
 _KEY_OF_THE_STEP = "idempotency_key=step.idempotency_key, message=message"
 _PATIENT = "__import__('patients.models').models.Patient.objects.order_by('pk').first().pk"
 
@@ -113,13 +113,13 @@ BUGS = (
     ),
     Bug(
         "event order by created",
-        "an event that is not newer than the last one of its object is put away",
+        "an event that is not newer than the last one worked through is put away",
         (
             (
                 EVENTS,
                 "    return [event for event in claimed if event.livemode == live]",
                 "    done = StripeEvent.objects.filter(status=EventStatus.DONE)\n"
-                "    old = [e for e in claimed if e.object_id and done.filter(object_id=e.object_id, created__gte=e.created).exists()]\n"
+                "    old = [e for e in claimed if done.filter(created__gte=e.created).exists()]\n"
                 "    settle(old, EventStatus.DONE, now, summary)\n"
                 "    return [event for event in claimed if event.livemode == live and event not in old]",
             ),

@@ -25,7 +25,7 @@ def table(title: str) -> list[list[str]]:
 
 
 @cache
-def tests_in(path: str) -> set[str]:
+def functions_in(path: str) -> set[str]:
     tree = ast.parse((PROJECT / path).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -36,23 +36,16 @@ def test_every_row_is_shown_by_tests_and_drills_that_exist():
         drills = re.findall(r"drill `(\w+)`", shown)
         assert named or drills, fault
         assert [drill for drill in drills if drill not in DRILLS] == [], fault
-        assert [(path, test) for path, test in named if test and test not in tests_in(path)] == [], fault
+        assert [(path, test) for path, test in named if test and test not in functions_in(path)] == [], fault
         assert all((PROJECT / path).exists() for path, _test in named), fault
 
 
 def test_the_drills_and_their_numbers_are_those_of_the_harness():
     rows = {row[0].strip("`"): row[2:] for row in table("The harness")}
     assert list(rows) == list(DRILLS)
-    counted = {
-        "kills": "kills",
-        "restarts": "restarts",
-        "events": "events",
-        "activations": "activations",
-        "mixed": "mixed",
-    }
-    for drill, name in counted.items():
+    for drill in ("kills", "restarts", "events", "activations", "mixed"):
         numbers = [int(re.sub(r"\D", "", cell)) for cell in rows[drill]]
-        assert numbers == [getattr(QUICK, name), getattr(FULL, name)], drill
+        assert numbers == [getattr(QUICK, drill), getattr(FULL, drill)], drill
 
 
 def test_the_table_of_planted_bugs_is_the_catalogue_and_each_was_found_in_time():

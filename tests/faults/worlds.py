@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
@@ -114,6 +115,7 @@ class Workshop:
         try:
             with stripe_process(seed) as stripe:
                 world = World(name, seed, self.cluster, stripe)
+                settings.STRIPE_API_BASE = stripe.base_url  # for what is done here, not by a worker
                 if not self.workers:
                     self._start_workers(stripe)
                 for worker in self.workers:

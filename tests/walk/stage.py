@@ -1,4 +1,4 @@
-"""The demo as a person starts it, served to a browser; and what happens at Stripe while somebody works in the console."""
+"""The demo as a person starts it, served to a browser; and what happens at Stripe while somebody is at work."""
 
 import json
 import os
