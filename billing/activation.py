@@ -61,17 +61,12 @@ def activate_patient(
     account changes nothing and says so. Raises OfficeNotBillable, PatientNotFound, TimeInFuture, PeriodsOverlap,
     and the office lock's OfficeNotFound and OfficeBusy.
     """
-<<<<<<< HEAD
-    office = lock_office(office_id)
-=======
     try:
         office = lock_office(office_id)
     except OfficeBusy:
         if _stands_active(office_id, patient_id, now):  # whoever holds the office may just have done it
             return ActivationResult(changed=False)
         raise
-    patient = _patient(office, patient_id)
->>>>>>> faults
     starts_at = activated_at or now
     standing = standing_of(office_id=office_id, patient_id=patient_id, starts_at=starts_at, now=now)
     if standing is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet, UUIDField
 
 from audit.compiled import Parameter, Statement
@@ -27,9 +27,11 @@ class OfficeNotFound(Exception):
 def lock_office(office_id: UUID) -> Office:
     """Lock one office row until the transaction ends and return it.
 
-    Raises OfficeNotFound, OfficeBusy after LOCK_TIMEOUT, OfficeLockOutsideTransaction.
+    Raises OfficeNotFound, OfficeBusy after LOCK_TIMEOUT, OfficeLockOutsideTransaction. The transaction can go on then.
     """
-    offices: list[Office] = _locked(lambda: _ONE.objects(office=office_id))
+    _require_transaction()
+    # Free as a rule: then nothing need be said about waiting.
+    offices: list[Office] = _FREE.objects(office=office_id) or _waited(lambda: _ONE.objects(office=office_id))
     if not offices:
         raise OfficeNotFound("there is no such office")
     return offices[0]
@@ -40,21 +42,26 @@ def lock_offices(office_ids: Iterable[UUID], *, skip_locked: bool = False) -> li
 
     Raises OfficeBusy, OfficeLockOutsideTransaction.
     """
-    offices = Office.objects.filter(pk__among=list(office_ids)).order_by("pk")
-    return _locked(lambda: list(_for_update(offices, skip_locked=skip_locked)))
+    _require_transaction()
+    offices = _for_update(Office.objects.filter(pk__among=list(office_ids)).order_by("pk"), skip_locked=skip_locked)
+    return list(offices) if skip_locked else _waited(lambda: list(offices))
 
 
-def _locked(read: Callable[[], list[Office]]) -> list[Office]:
+def _require_transaction() -> None:
     if not connection.in_atomic_block:
         raise OfficeLockOutsideTransaction("lock an office inside transaction.atomic")
+
+
+def _waited(read: Callable[[], list[Office]]) -> list[Office]:
     if connection.vendor != "postgresql":
         return read()
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
     try:
-        return read()
+        with transaction.atomic():  # what waited too long undoes itself alone
+            return read()
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available: this transaction is over
+        if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
             raise OfficeBusy("the office is busy; try again") from None
         raise
 
@@ -66,4 +73,9 @@ def _for_update(offices: QuerySet[Office], *, skip_locked: bool = False) -> Quer
     return offices.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
 
 
-_ONE = Statement(lambda: _for_update(Office.objects.filter(pk=Parameter("office", UUIDField()))))
+def _one(*, skip_locked: bool) -> Statement:
+    office = Office.objects.filter(pk=Parameter("office", UUIDField()))
+    return Statement(lambda: _for_update(office, skip_locked=skip_locked))
+
+
+_FREE, _ONE = _one(skip_locked=True), _one(skip_locked=False)
