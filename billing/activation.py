@@ -12,7 +12,7 @@ from audit.bulk_rows import insert_all
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
 from billing.activation_standing import KnownCycle, Standing, known_cycles, standing_of
-from billing.cycle_opening import open_missing_cycles
+from billing.cycle_opening import is_live, open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
 from billing.line_items import adjust_patient, charge_patient, live_monthly_invoices, waived_adjustments
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
