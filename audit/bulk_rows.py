@@ -109,7 +109,7 @@ def _keyed(model: type[Model], names: tuple[str, ...]) -> _Fields:
 
 
 def _values_of(made: Model, fields: _Fields) -> Row:
-    return {field.column: getattr(made, field.attname) for field in fields}
+    return {str(field.column): getattr(made, field.attname) for field in fields}
 
 
 def _batches(rows: Sequence[Any]) -> Iterator[list[Any]]:
@@ -123,9 +123,9 @@ def _as_json(rows: Sequence[Row], fields: _Fields) -> str:
 
     Django's own fields hold what JSON carries as it is, fields of ours (encryption) prepare their values.
     """
-    ours = [field for field in fields if not type(field).__module__.startswith("django.")]
+    ours = [(str(field.column), field) for field in fields if not type(field).__module__.startswith("django.")]
     if ours:
-        rows = [row | {field.column: field.get_prep_value(row[field.column]) for field in ours} for row in rows]
+        rows = [row | {name: field.get_prep_value(row[name]) for name, field in ours} for row in rows]
     return json.dumps(rows, default=str)
 
 

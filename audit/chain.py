@@ -69,7 +69,7 @@ def _locked(streams: Sequence[str]) -> dict[str, Row]:
     if len(streams) == 1:
         return {head["stream"]: head for head in _HEAD.rows(stream=streams[0])}
     rows = StreamHead.objects.select_for_update().filter(stream__among=streams).order_by("stream")
-    return {head["stream"]: head for head in rows.values()}
+    return {head["stream"]: dict(head) for head in rows.values()}
 
 
 _HEAD = Statement(
