@@ -31,16 +31,23 @@ LONGEST = 500
 def side_by_side(found: Discrepancy) -> RelatedTable:
     """Return what either side says, with a mark on each line in which they differ."""
     ours, theirs = json.loads(found.ours), json.loads(found.theirs)
+    differing = _differing(ours, theirs)
     rows = [
         [
             name.removesuffix("_cents").replace("_", " ").capitalize(),
             _words(name, ours.get(name)),
             _words(name, theirs.get(name)),
-            coloured("differs", "danger") if ours.get(name) != theirs.get(name) else "",
+            coloured("differs", "danger") if name in differing else "",
         ]
         for name in dict.fromkeys([*ours, *theirs])
     ]
     return RelatedTable("Side by side", ["field", "our books", "Stripe", ""], rows)
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> set[str]:
+    """Return what both sides tell, and not alike; where there is no such thing, what only one of them knows of."""
+    unlike = {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]}
+    return unlike or theirs.keys() - ours.keys() or ours.keys() - theirs.keys()
 
 
 def what_changes(found: Discrepancy) -> list[str]:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif("sqlite3" not in settings.DATABASES["default"]["ENGINE"], reason="the demo's data are SQLite's"),
 ]
 
-MONTH, FAILED_MONTH = "2026-06", "2026-07"
+CLOSED_MONTH, MONTH, FAILED_MONTH = "2026-03", "2026-06", "2026-07"
 NEW_PASSWORD = "a long walk by the sea"
 NOT_FOUND_THERE, OTHER_CURRENCY, OTHER_TOTAL, NO_METADATA, CANCELED_THERE = 3, 3, 2, 2, 2
 PLANTED = NOT_FOUND_THERE + OTHER_CURRENCY + OTHER_TOTAL + NO_METADATA + CANCELED_THERE
@@ -58,7 +58,8 @@ def test_each_task_of_staff_can_be_done_in_the_console(people):
     _find_a_failed_invoice_explain_it_and_retry_it(clerk, stage)
     _reconcile_a_month_with_planted_mismatches(clerk, stage)
     _log_in(second, stage, stage.second)
-    _a_second_person_decides(clerk, second)
+    _a_second_person_decides(clerk, second, stage)
+    _two_people_close_a_month(clerk, second, stage)
     _reveal_an_identity(clerk)
     beginner = arrive("beginner")
     _enrol(beginner, stage)
@@ -73,6 +74,7 @@ _INVOICES = (
     " JOIN offices_office o ON o.id = i.office_id WHERE c.key = ? AND i.status = '{status}' ORDER BY o.reference"
 )
 _FAILED, _SENT = _INVOICES.format(status="failed"), _INVOICES.format(status="sent")
+_WRITTEN_OFF = "SELECT count(*) FROM billing_correction WHERE invoice_id = ? AND kind = 'write_off' AND status = 'done'"
 _WAITING = "SELECT count(*) FROM billing_outboxmessage WHERE status = 'pending'"
 
 
@@ -154,24 +156,38 @@ def _plant(stage: Stage) -> None:
             stage.at_stripe("tamper", kind="invoice", object_id=stripe_id, **lie)
 
 
-def _a_second_person_decides(clerk: Walker, second: Walker) -> None:
-    """Money is forgiven by two; and a month is closed by two."""
-    clerk.go(f"billing/discrepancy/?cycle={MONTH}&kind__exact=total")
-    clerk.follow_first()
-    clerk.press("Correct the invoice")
+def _a_second_person_decides(clerk: Walker, second: Walker, stage: Stage) -> None:
+    """Who asks for money to be forgiven does not decide about it."""
+    about = "SELECT invoice_id FROM billing_discrepancy WHERE kind = 'currency' AND cycle_key = ? LIMIT 1"
+    invoice = UUID(stage.rows(about, MONTH)[0][0])
+    clerk.go(f"billing/invoice/{invoice}/change/")
+    clerk.press("Correct")
     clerk.follow("Write an invoice off")
     clerk.fill(note="agreed on the telephone")
     clerk.press("Ask to write it off")
+    clerk.sees("Requested")
     clerk.picture("asked-to-write-off")
     second.go("billing/correction/?status__exact=requested")
     second.follow_first()
     second.press("Approve")
-    second.picture("approve")
+    second.picture("approve", also_narrow=True)
     second.press("Approve")
-    second.sees("Approved")
-    second.picture("approved")
-    clerk.go("billing/monthclose/month/?month=2026-03")
-    clerk.picture("month", also_narrow=True)
+    second.sees("Approved. It goes ahead.")
+    stage.eventually(lambda: stage.rows(_WRITTEN_OFF, invoice.hex), [(1,)])
+
+
+def _two_people_close_a_month(clerk: Walker, second: Walker, stage: Stage) -> None:
+    clerk.go(f"billing/reconciliationrun/compare/?month={CLOSED_MONTH}")
+    clerk.press("Compare")
+    clerk.sees("Complete")
+    for person, then in ((clerk, "You have signed. A second person has to sign too."), (second, "Locked.")):
+        person.go(f"billing/monthclose/month/?month={CLOSED_MONTH}")
+        person.picture("month", also_narrow=True)
+        person.press(f"Sign {CLOSED_MONTH}")
+        person.press("Sign")
+        person.sees(then)
+        person.picture("signed")
+    assert stage.rows("SELECT count(*) FROM billing_monthclose WHERE locked_at IS NOT NULL") == [(1,)]
 
 
 def _reveal_an_identity(officer: Walker) -> None:
