@@ -71,7 +71,7 @@ BUGS = (
         "a closed invoice that was not sent yet still takes lines",
         (
             (LINES, "        & Q(invoices__closed_at__isnull=True)\n", ""),
-            (ACTIVATION, "filter(office=office, closed_at__isnull=True, end_at__gt=starts_at)", "filter(office=office, end_at__gt=starts_at)"),
+            (ACTIVATION, "if cycle.closed_at is None and not cycle.is_backfilled:", "if not cycle.is_backfilled:"),
         ),
         tuple(f"DROP TRIGGER line_item_frozen_{event} ON billing_lineitem" for event in ("insert", "update", "delete")),
     ),
@@ -144,11 +144,11 @@ BUGS = (
         (
             (
                 INVOICING,
-                "    _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)\n",
+                "    _queue([invoice for invoice in closed if invoice.total_cents], items, actor=actor, now=now)\n",
                 "    from django.db import transaction\n"
                 "    def queue() -> None:\n"
                 "        with transaction.atomic():\n"
-                "            _queue([invoice for invoice in closed if invoice.total_cents], actor=actor, now=now)\n"
+                "            _queue([invoice for invoice in closed if invoice.total_cents], items, actor=actor, now=now)\n"
                 "    transaction.on_commit(queue)\n",
             ),
         ),

@@ -54,9 +54,12 @@ def test_one_poison_office_among_a_hundred_is_parked_and_billed_once_when_it_is_
 
 # What somebody could do to the lines by mistake, and what stops it: a bound, or the database itself.
 MISTAKES = {
-    "a price is multiplied": ('unit_price_cents="unit_price_cents"', 'unit_price_cents=F("unit_price_cents") * 10'),
-    "who was charged is charged again": ("touching & ~Q(_already_charged())", "touching"),
-    "a patient counts twice": ("quantity=Value(1,", "quantity=Value(2,"),
+    "a price is multiplied": (
+        '"unit_price_cents": "unit_price_cents"',
+        '"unit_price_cents": F("unit_price_cents") * 10',
+    ),
+    "who was charged is charged again": ("_open_and_touching() & ~Q(_already_charged())", "_open_and_touching()"),
+    "a patient counts twice": ('"quantity": Value(1,', '"quantity": Value(2,'),
 }
 
 

@@ -137,7 +137,7 @@ def _address(name):
     try:
         return reverse(f"admin:{name}")
     except NoReverseMatch:
-        app, model, _action = name.split("_")
+        app, model, _action = name.split("_", 2)
         column = "prefix" if model.endswith("apikey") else "pk"
         key = apps.get_model(app, model).objects.values_list(column, flat=True).first()
         if name == "billing_invoice_ask":

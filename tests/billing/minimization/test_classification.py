@@ -8,14 +8,26 @@ from django.db import models
 from rest_framework import serializers
 
 from billing import api
-from billing.api import invoice_contract, patient_contract, summary
+from billing.api import invoice_contract, patient_contract, payment_history, summary
 from billing.api.invoices import InvoiceViewSet
 from billing.api.patients import PatientViewSet
 from billing.api.strict import StrictSerializer
 from billing.minimization import classification
 from billing.minimization.classification import CLASSIFICATION, DataClass, class_of, stored_fields
 from billing.minimization.data_map import DATA_MAP, render_data_map
-from billing.models import BillingCycle, HostedInvoicePage, Invoice, LineItem, OfficeProfile, Payment, Scope
+from billing.models import (
+    BillingCycle,
+    Correction,
+    CreditNote,
+    Dispute,
+    HostedInvoicePage,
+    Invoice,
+    LineItem,
+    OfficeProfile,
+    Payment,
+    Refund,
+    Scope,
+)
 from offices.encryption import EncryptedTextField
 from offices.models import Office
 from patients.identity import Identity, PatientIdentity
@@ -98,7 +110,12 @@ def test_the_data_map_is_the_inventory():
 ANSWERS = {
     invoice_contract.PriceSerializer: (BillingCycle,),
     invoice_contract.ItemTotalSerializer: (LineItem,),
-    invoice_contract.PaymentSerializer: (Payment,),
+    payment_history.PaymentSerializer: (Payment,),
+    payment_history.RefundSerializer: (Refund,),
+    payment_history.CreditNoteSerializer: (CreditNote,),
+    payment_history.DisputeSerializer: (Dispute,),
+    payment_history.CorrectionSerializer: (Correction,),
+    payment_history.HistorySerializer: (Payment, Refund, CreditNote, Dispute, Correction),
     invoice_contract.LineItemSerializer: (LineItem, Invoice),
     invoice_contract.InvoiceSerializer: (Invoice, BillingCycle),
     invoice_contract.InvoiceDetailSerializer: (Invoice, BillingCycle),
@@ -156,7 +173,7 @@ def test_an_answer_shows_nothing_of_a_person_but_what_its_scope_allows(answer):
 
 def test_no_answer_shows_an_identity_or_the_hosted_page():
     names = {*Identity.__slots__, *CLASSIFICATION["patients.PatientIdentity"], *CLASSIFICATION["patients.PatientToken"]}
-    names = names - {"patient", "patient_id", "office_id"} | {
+    names = names - {"patient", "patient_id", "office_id", "kind"} | {  # a token's kind says nothing of anybody
         "internal_note",
         "url",
         HostedInvoicePage._meta.model_name,
