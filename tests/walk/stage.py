@@ -80,7 +80,7 @@ def open_stage(folder: Path) -> Iterator[Stage]:
     database = folder / "story.sqlite3"
     process = subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--serve", "--port", "8730"],
-        cwd=PROJECT, env=_environment(database), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=PROJECT, env=_environment(database), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     printed = []
     for line in process.stdout or ():
