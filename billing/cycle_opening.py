@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Case, DateTimeField, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from audit.bulk_rows import insert_all
 from audit.chain import Fact, record_many
@@ -19,7 +20,7 @@ from billing.cycles import CycleSpan
 from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceType
 from billing.pricing import PriceTerms, unit_price
 from offices.audit_stream import office_stream
-from offices.models import LIVE_STATUSES, Office, OfficeStatus
+from offices.models import LIVE_STATUSES, Office, OfficeStatus, OfficeStatusChange
 from offices.timeline import PriceBook, Timeline, load_timelines, status_of
 
 _NEXT_INSTANT = timedelta(microseconds=1)
@@ -79,6 +80,27 @@ def open_cycles(
     facts = [_opened_fact(cycle, draft) for cycle, draft in zip(opened, drafts, strict=True)]
     record_many(facts, actor=actor, now=now)
     return opened
+
+
+def missing_a_cycle(as_of: datetime) -> Q:
+    """Say, from a query on offices, whether `open_missing_cycles` would open a cycle by `as_of`.
+
+    No cycle reaches beyond `as_of`, and the office was live for a moment since the last one ended. A canceled office
+    is so never due for ever. One that has no cycle of its own yet must be live at `as_of` itself.
+    """
+    reaching_on = BillingCycle.objects.filter(office=OuterRef("pk"), end_at__gt=as_of)
+    newest = BillingCycle.objects.filter(office=OuterRef("office")).order_by("-index")
+    own_end = Case(When(backfilled(), then=Value(as_of)), default="end_at", output_field=DateTimeField())
+    asked_from = Coalesce(Subquery(newest.values(from_then_on=own_end)[:1]), Value(as_of))
+    live = OfficeStatusChange.objects.filter(
+        office=OuterRef("pk"), effective_at__lte=as_of, status__in=LIVE_STATUSES
+    ).annotate(asked_from=asked_from)
+    ended_before = OfficeStatusChange.objects.filter(
+        office=OuterRef("office"),
+        effective_at__gt=OuterRef("effective_at"),
+        effective_at__lte=OuterRef("asked_from"),
+    )
+    return ~Exists(reaching_on) & Exists(live.filter(~Exists(ended_before)))
 
 
 def is_live(office: Office, at: datetime) -> bool:

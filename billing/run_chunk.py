@@ -13,7 +13,7 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from audit.bulk_rows import update_all
 from audit.chain import Fact, record_many
-from billing.cycle_opening import open_missing_cycles
+from billing.cycle_opening import missing_a_cycle, open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
 from billing.fail_points import FailPoint, reach
 from billing.invoicing import close_invoices
@@ -21,7 +21,7 @@ from billing.line_items import insert_adjustments, insert_missing_charges
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType
 from billing.safety_bounds import check_charges, grown_suddenly
 from offices.audit_stream import office_stream
-from offices.models import LIVE_STATUSES, Office, OfficeStatusChange
+from offices.models import Office
 from offices.timeline import PriceBook
 from patients.models import ActivityPeriod
 
@@ -46,12 +46,8 @@ def due_offices(as_of: datetime) -> QuerySet[Office]:
     open_cycles = _open_cycles().filter(office=OuterRef("pk"))
     to_close = open_cycles.filter(end_at__lte=as_of)
     to_carry_over = open_cycles.filter(carried_over_at__isnull=True, start_at__lte=as_of)
-    reaching_on = BillingCycle.objects.filter(office=OuterRef("pk"), end_at__gt=as_of)
-    ever_live = OfficeStatusChange.objects.filter(
-        office=OuterRef("pk"), effective_at__lte=as_of, status__in=LIVE_STATUSES
-    )
     return Office.objects.filter(
-        Exists(to_close) | Exists(to_carry_over) | (~Exists(reaching_on) & Exists(ever_live)), parked_at__isnull=True
+        Exists(to_close) | Exists(to_carry_over) | missing_a_cycle(as_of), parked_at__isnull=True
     )
 
 

@@ -49,12 +49,14 @@ def refuse_unknown(names: set[str], *, code: str) -> None:
 
 
 class Text(serializers.CharField):
-    """Text; a number is not text."""
+    """Text; a number is not text, and the longest length counts the blanks around it, as the description says."""
 
     def to_internal_value(self, data: Any) -> str:
         """Return the trimmed text."""
         if not isinstance(data, str):
             self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
         return super().to_internal_value(data)
 
 

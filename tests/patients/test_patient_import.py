@@ -201,11 +201,15 @@ def test_four_times_the_rows_need_no_more_memory(take, tmp_path, fifty_offices, 
     monkeypatch.setattr(patient_import, "_CHUNK_ROWS", chunk)
     monkeypatch.setattr(import_survey, "_CHUNK_ROWS", chunk)
     peaks = {}
-    for count in (few, many):
-        path = write(tmp_path / f"{count}.csv", _scattered(count))
-        tracemalloc.start()
-        take(path=path)
-        peaks[count] = tracemalloc.get_traced_memory()[1]
+    tracemalloc.start()
+    try:
+        # The first two fill what the database driver keeps of the last hundred statements.
+        for count in (few - 2, few - 1, few, many):
+            path = write(tmp_path / f"{count}.csv", _scattered(count))
+            tracemalloc.reset_peak()
+            take(path=path)
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+    finally:
         tracemalloc.stop()
     assert peaks[many] < 1.3 * peaks[few] + 1_000_000, peaks
 

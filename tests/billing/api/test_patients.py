@@ -62,6 +62,7 @@ def test_a_record_number_is_all_that_is_needed(portal):
         ({"external_id": None}, "null"),
         ({"external_id": 5}, "invalid"),
         ({"external_id": "x" * 101}, "max_length"),
+        ({"external_id": "x" + " " * 100}, "max_length"),
         ({"first_name": ["Ottilie"]}, "invalid"),
         ({"date_of_birth": "02.04.1981"}, "invalid"),
         ({"date_of_birth": "19810402"}, "invalid"),
