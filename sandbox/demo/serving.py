@@ -34,6 +34,7 @@ logger = structlog.get_logger(__name__)
 
 LOOPBACK = "127.0.0.1"
 PORTS_TRIED = 50  # from the wanted one upwards
+MOMENT_SECONDS = 5  # more than it takes to judge a code
 SWEEP_SECONDS = 2.0  # a person who has pressed a button waits about so long
 OFFICE = "clinic-002"
 # Two people, since some things need a second one. Neither is a superuser: no daily work needs one.
@@ -83,10 +84,19 @@ def _let_in(username: str, roles: tuple[Role, ...], *, now: datetime) -> DemoPer
         reset_staff_device(username=username, reason="the demo starts anew", actor=actor, now=now)
     password = secrets.token_urlsafe(15)
     device = StaffDevice.objects.get(user__username=username)
-    # The step before the present one, so that the codes a person uses first are still to come.
-    code = device.code_at(int(now.timestamp()) // STEP - 1)
+    # To hash a password takes a while: the code must be one of now, not of when that began.
+    now = timezone.now()
+    code = device.code_at(_step_before(now))
     device, _codes = confirm_device(user_id=device.user_id, password=password, code=code, now=now)
     return DemoPerson(username, password, next_code(username, now=now), secret_of(device, username).text)
+
+
+def _step_before(now: datetime) -> int:
+    """Return the step before the present one, so that the codes a person uses first are still to come.
+
+    A few seconds before the present step ends it is this one: the older would be refused if the step ended meanwhile.
+    """
+    return int(now.timestamp() + MOMENT_SECONDS) // STEP - 1
 
 
 def _api_key(office: Office) -> str | None:
