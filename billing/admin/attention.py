@@ -35,6 +35,7 @@ from billing.silence import overdue_at
 from offices.models import Office
 
 LONGEST_RUN = timedelta(hours=1)  # the next one begins then
+BEFORE_OUR_COMMIT = timedelta(minutes=10)  # an event of what is being sent may be here first: it is told again by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +137,15 @@ def _stuck() -> Iterator[Trouble]:
         OutboxMessage.objects.filter(status__in=stuck),
         {"status__in": ",".join(stuck)},
     )
-    unread = (EventStatus.QUARANTINED, EventStatus.DEAD)
+    now, unread = timezone.now(), (EventStatus.QUARANTINED, EventStatus.DEAD)
+    patience = now - BEFORE_OUR_COMMIT
     yield Trouble(
         "Events not understood",
         "About an object we do not know",
-        StripeEvent.objects.filter(status__in=unread),
-        {"status__in": ",".join(unread)},
+        StripeEvent.objects.filter(status__in=unread, received_at__lt=patience),
+        {"status__in": ",".join(unread), "received_at__lt": patience.isoformat()},
     )
-    now, odd = timezone.now(), (EventTrouble.OTHER_MODE, EventTrouble.OTHER_VERSION)
+    odd = (EventTrouble.OTHER_MODE, EventTrouble.OTHER_VERSION)
     yield Trouble(
         "Events of another version or mode",
         "The endpoint at Stripe is set up wrong",

@@ -18,7 +18,6 @@ from tests.walk.browser import CHROMIUM, Walker, open_browser
 from tests.walk.stage import PROJECT, Person, Stage, open_stage
 
 pytestmark = [
-    pytest.mark.full,  # five minutes with the story
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
     pytest.mark.skipif("sqlite3" not in settings.DATABASES["default"]["ENGINE"], reason="the demo's data are SQLite's"),
 ]

@@ -12,7 +12,7 @@ from billing.admin.due import overdue_offices
 from billing.billing_run import run_due
 from billing.corrections import approve_correction
 from billing.estimates import Count
-from billing.models import BillingRun, Correction, CorrectionKind, Invoice
+from billing.models import BillingRun, Correction, CorrectionKind, Invoice, StripeEvent
 from billing.money_overview import Age, month_figures, owed_by_age, remembered_figures
 from billing.payment_state import money_of
 from billing.run_chunk import due_offices
@@ -176,6 +176,20 @@ def test_an_office_that_a_run_has_left_is_counted_and_listed(states, boss):
     assert counts["Runs overdue"].count == overdue_offices(now).count() == 1
     assert set(boss.get(counts["Runs overdue"].address).context["cl"].queryset) == set(overdue_offices(now))
     assert set(boss.get(list_address(Office), {"due": "now"}).context["cl"].queryset) == set(due_offices(now))
+
+
+def test_an_event_that_came_before_our_own_commit_is_no_trouble_yet(boss):
+    now = timezone.now()
+    _fresh, old, dead = (
+        StripeEvent.objects.create(
+            event_id=f"evt_{minutes}", event_type="invoice.paid", object_id="in_1", created=now, api_version="",
+            livemode=False, digest="d", received_at=now - timedelta(minutes=minutes), next_attempt_at=now, status=status,
+        )
+        for minutes, status in ((1, "quarantined"), (60, "quarantined"), (90, "dead"))
+    )  # fmt: skip
+    (trouble,) = [each for each in boss.get("/admin/").context["attention"] if each.title == "Events not understood"]
+    assert trouble.count == 2
+    assert set(boss.get(trouble.address).context["cl"].queryset) == {old, dead}
 
 
 def test_a_run_at_work_shows_how_far_it_is_and_one_that_never_ended_needs_attention(boss):
