@@ -35,7 +35,7 @@ from billing.silence import overdue_at
 from offices.models import Office
 
 LONGEST_RUN = timedelta(hours=1)  # the next one begins then
-BEFORE_OUR_COMMIT = timedelta(minutes=10)  # an event of what is being sent may be here first: it is told again by itself
+BEFORE_OUR_COMMIT = timedelta(minutes=10)  # an event of what is being sent may be here first: it waits by itself
 
 
 @dataclass(frozen=True, slots=True)

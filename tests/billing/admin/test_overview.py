@@ -183,7 +183,8 @@ def test_an_event_that_came_before_our_own_commit_is_no_trouble_yet(boss):
     _fresh, old, dead = (
         StripeEvent.objects.create(
             event_id=f"evt_{minutes}", event_type="invoice.paid", object_id="in_1", created=now, api_version="",
-            livemode=False, digest="d", received_at=now - timedelta(minutes=minutes), next_attempt_at=now, status=status,
+            livemode=False, digest="d", received_at=now - timedelta(minutes=minutes), next_attempt_at=now,
+            status=status,
         )
         for minutes, status in ((1, "quarantined"), (60, "quarantined"), (90, "dead"))
     )  # fmt: skip
