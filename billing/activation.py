@@ -14,7 +14,7 @@ from audit.seal import PayloadValue
 from billing.activation_standing import KnownCycle, Standing, known_cycles, standing_of
 from billing.cycle_opening import is_live, open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
-from billing.line_items import adjust_patient, charge_patient, live_monthly_invoices, waived_adjustments
+from billing.line_items import adjust_for_period, charge_patient, live_monthly_invoices, waived_adjustments
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
 from offices.audit_stream import office_stream
 from offices.locking import OfficeBusy, lock_office
@@ -79,9 +79,10 @@ def activate_patient(
         return ActivationResult(changed=False)
     if standing.was_active_later:
         raise PeriodsOverlap("the patient account was already active at that time")
-    insert_all([ActivityPeriod(patient_id=patient_id, office=office, activated_at=starts_at)])
+    period = ActivityPeriod(patient_id=patient_id, office=office, activated_at=starts_at)
+    insert_all([period])
     touched = [cycle for cycle in _cycles(office, starts_at, actor, now) if cycle.end_at > starts_at]
-    lines = _charge(office, patient_id, standing, touched, now)
+    lines = _charge(office, period, standing, touched, now)
     waived = _waived_cycles(office, patient_id, starts_at, touched, lines)
     payload: dict[str, PayloadValue] = {"patient": str(patient_id), "lines": len(lines), "waived": len(waived)}
     record(Fact(office_stream(office.reference), "patient.activated", payload), actor=actor, now=now)
@@ -142,17 +143,17 @@ def _cycles(office: Office, starts_at: datetime, actor: str, now: datetime) -> l
 
 
 def _charge(
-    office: Office, patient_id: UUID, standing: Standing, touched: Sequence[KnownCycle], now: datetime
+    office: Office, period: ActivityPeriod, standing: Standing, touched: Sequence[KnownCycle], now: datetime
 ) -> list[LineItem]:
     """Add the lines of the new period and return them, the oldest cycle first."""
     lines: list[LineItem] = []
     for cycle in touched:
         # A backfill's cycle is charged when it is closed (decisions.md 11).
         if cycle.closed_at is None and not cycle.is_backfilled:
-            lines += charge_patient(cycle_id=cycle.id, patient=patient_id, now=now, has_gaps=standing.has_gaps)
-    if standing.is_behind or any(cycle.closed_at for cycle in touched):
+            lines += charge_patient(cycle_id=cycle.id, patient=period.patient_id, now=now, has_gaps=standing.has_gaps)
+    if any(cycle.closed_at for cycle in touched):
         for invoice_id in _open_invoice(office):
-            lines += adjust_patient(invoice_id=invoice_id, patient=patient_id, now=now, has_gaps=standing.has_gaps)
+            lines += adjust_for_period(invoice_id=invoice_id, period_id=period.pk, now=now, has_gaps=standing.has_gaps)
     return sorted(lines, key=lambda line: str(line.cycle_key))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import DateTimeField, Exists, OuterRef, Q, Subquery, UUIDField
+from django.db.models import DateTimeField, Exists, Q, Subquery, UUIDField
 from django.db.models.functions import Coalesce
 
 from audit.compiled import Parameter, Statement
@@ -25,15 +25,13 @@ _NOW, _STARTS_AT = Parameter("now", DateTimeField()), Parameter("starts_at", Dat
 class Standing:
     """How a patient account stands with its office.
 
-    `has_gaps`: the office was canceled or inactive at some time. `is_behind`: a period of the account became known
-    after a cycle that it touches had closed.
+    `has_gaps`: the office was canceled or inactive at some time.
     """
 
     office_is_live: bool
     has_gaps: bool
     is_active: bool
     was_active_later: bool
-    is_behind: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +63,11 @@ def _standing() -> Any:
     held = changes.filter(effective_at__lte=_NOW).order_by("-effective_at").values("status")[:1]
     first = changes.order_by("effective_at").values("status")[:1]
     periods = ActivityPeriod.objects.filter(patient=_PATIENT)
-    unseen = periods.filter(pk__gt=OuterRef("last_period_id"), activated_at__lt=OuterRef("end_at"))
-    closed = BillingCycle.objects.filter(office=_OFFICE, closed_at__isnull=False)
     return Patient.objects.filter(pk=_PATIENT, office=_OFFICE).values(
         status=Coalesce(Subquery(held), Subquery(first)),
         has_gaps=Exists(changes.exclude(status__in=LIVE_STATUSES)),
         is_active=Exists(periods.filter(deactivated_at__isnull=True)),
         was_active_later=Exists(periods.filter(deactivated_at__gt=_STARTS_AT)),
-        is_behind=Exists(closed.filter(Exists(unseen))),
     )
 
 

@@ -132,10 +132,13 @@ def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime) -> int:
     return added
 
 
-def adjust_patient(*, invoice_id: UUID, patient: UUID, now: datetime, has_gaps: bool) -> list[LineItem]:
-    """Do the same for one patient, on this open invoice; return the lines."""
+def adjust_for_period(*, invoice_id: UUID, period_id: int, now: datetime, has_gaps: bool) -> list[LineItem]:
+    """Do the same for one new activity period, on this open invoice; return the lines.
+
+    What an import brought of the same patient waits for the run (decisions.md 6).
+    """
     columns = _adjustment_columns(now)
-    unbilled = _adjustments([invoice_id], live_only=has_gaps, only=Q(**{_PATIENT: patient}))
+    unbilled = _adjustments([invoice_id], live_only=has_gaps, only=Q(office__activity_periods__id=period_id))
     sql, params = unbilled.values_list(*columns.values()).query.sql_with_params()
     return inserted_from(LineItem, sql, params, list(columns))
 

@@ -279,7 +279,7 @@ def test_only_the_account_itself_is_charged_for_a_closed_cycle_and_not_who_else_
     assert lines_of(imported) == []  # the run's to charge
 
 
-def test_a_period_that_was_imported_for_a_closed_cycle_is_charged_with_the_next_activation():
+def test_a_period_that_was_imported_for_a_closed_cycle_waits_for_the_run_and_not_for_an_activation():
     office = make_office()
     run(JANUARY)
     run(FEBRUARY)
@@ -287,10 +287,9 @@ def test_a_period_that_was_imported_for_a_closed_cycle_is_charged_with_the_next_
 
     result = activate(patient, FEBRUARY)
 
-    assert [(line.item_type, line.cycle_key) for line in result.lines] == [
-        ("adjustment", "2026-01"),
-        ("patient_activation", "2026-02"),
-    ]
+    assert [(line.item_type, line.cycle_key) for line in result.lines] == [("patient_activation", "2026-02")]
+    run(utc("2026-03-20"))
+    assert LineItem.objects.get(item_type="adjustment").cycle_key == "2026-01"
 
 
 def test_an_ordinary_activation_asks_a_dozen_statements(django_assert_max_num_queries):

@@ -190,6 +190,17 @@ def test_an_import_for_a_closed_cycle_is_an_adjustment_on_the_next_invoice_to_cl
     ]
 
 
+def test_an_activation_charges_what_it_reaches_and_nothing_that_was_imported() -> None:
+    books = after(
+        office(),
+        run("2025-01-15 12:00"),
+        run("2025-02-05 12:00"),
+        imported("ann", "2025-02-06 12:00", "2025-01-10 12:00", "2025-01-20 12:00"),
+        activate("ann", "2025-02-07 12:00"),
+    )
+    assert said(books) == [("2025-02", "patient_activation", "ann", "2025-02", 200)]
+
+
 def test_missed_cycles_are_caught_up_in_order_with_what_was_active_in_each() -> None:
     books = after(
         office(),
