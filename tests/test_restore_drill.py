@@ -49,6 +49,5 @@ def test_a_backup_is_proved_and_one_that_was_rolled_back_or_changed_is_none(sett
     lift_rules("audit_auditentry")
     execute("UPDATE audit_auditentry SET actor = 'x' WHERE id = %s", AuditEntry.objects.first().pk)
     changed = drill()
-    execute('ALTER TABLE "audit_auditentry" ENABLE ALWAYS TRIGGER ALL')
     assert changed.returncode == 1
     assert "entry_edited" in changed.stdout
