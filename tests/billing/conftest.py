@@ -1,23 +1,35 @@
 """Fixtures of billing: the Stripe stand-in behind the real SDK, and what is decrypted."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
+from django.test import override_settings
 
 from offices.encryption import field_keys
 from sandbox.stripe_standin import StripeStandIn
 
 
+def fresh_stand_in() -> StripeStandIn:
+    cache.clear()
+    return StripeStandIn(api_keys={settings.STRIPE_API_KEY}, webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0])
+
+
 @pytest.fixture
 def stripe(settings) -> Iterator[StripeStandIn]:
     """A fresh local Stripe that the product is pointed at; requests go over HTTP through the real SDK and the guard."""
-    with StripeStandIn(
-        api_keys={settings.STRIPE_API_KEY}, webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0]
-    ) as standin:
+    with fresh_stand_in() as standin:
         settings.STRIPE_API_BASE = standin.base_url
-        cache.clear()
+        yield standin
+
+
+@contextmanager
+def at_stand_in() -> Iterator[StripeStandIn]:
+    """The same for a fixture of a whole module, whose rows are `shared_rows`."""
+    with fresh_stand_in() as standin, override_settings(STRIPE_API_BASE=standin.base_url):
         yield standin
 
 
