@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +14,26 @@ from offices.encryption import field_keys
 from sandbox.stripe_standin import StripeStandIn
 
 
-def fresh_stand_in() -> StripeStandIn:
+def new_stand_in(state: Path | None = None) -> StripeStandIn:
+    """A local Stripe, or the one that the file of its state was left by."""
     cache.clear()
-    return StripeStandIn(api_keys={settings.STRIPE_API_KEY}, webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0])
+    return StripeStandIn(
+        api_keys={settings.STRIPE_API_KEY}, webhook_secret=settings.STRIPE_WEBHOOK_SECRETS[0], state_path=state
+    )
 
 
 @pytest.fixture
 def stripe(settings) -> Iterator[StripeStandIn]:
     """A fresh local Stripe that the product is pointed at; requests go over HTTP through the real SDK and the guard."""
-    with fresh_stand_in() as standin:
+    with new_stand_in() as standin:
         settings.STRIPE_API_BASE = standin.base_url
         yield standin
 
 
 @contextmanager
-def at_stand_in() -> Iterator[StripeStandIn]:
+def at_stand_in(state: Path | None = None) -> Iterator[StripeStandIn]:
     """The same for a fixture of a whole module, whose rows are `shared_rows`."""
-    with fresh_stand_in() as standin, override_settings(STRIPE_API_BASE=standin.base_url):
+    with new_stand_in(state) as standin, override_settings(STRIPE_API_BASE=standin.base_url):
         yield standin
 
 
