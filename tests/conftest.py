@@ -47,6 +47,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["hypothesis_seed"] = node.config.option.hypothesis_seed
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-only", action="store_true", help="leave out what has no access to the database: see uses_database"
+    )
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
     database = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
@@ -63,6 +69,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name, (absent, reason) in missing.items():
             if absent and item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if config.option.database_only:
+        config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
+        items[:] = [item for item in items if uses_database(item)]
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Whether a test could tell one database or broker from another.
+
+    pytest-django refuses a test any connection unless it asks for one; what the others start as processes of their
+    own (the demo, mutants) is given a SQLite file of its own, whatever DATABASE_URL names. One that asks for none but
+    reads the cache of CACHE_URL is to be marked `redis`.
+    """
+    fixtures = set(getattr(item, "fixturenames", ()))
+    markers = ("django_db", "postgresql", "redis")
+    return bool({"db", "transactional_db"} & fixtures) or any(map(item.get_closest_marker, markers))
 
 
 # --- The test database: one for each run and worker, so that two runs in one tree do not meet ---
