@@ -1,5 +1,6 @@
 """Fixtures of billing: the Stripe stand-in behind the real SDK, and what is decrypted."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,16 @@ def new_stand_in(state: Path | None = None) -> StripeStandIn:
 
 
 @pytest.fixture
-def stripe(settings) -> Iterator[StripeStandIn]:
+def stripe_state() -> Path | None:
+    """The file of what Stripe knows already; overridden where a module's books are made once."""
+    return None
+
+
+@pytest.fixture
+def stripe(settings, stripe_state: Path | None, tmp_path: Path) -> Iterator[StripeStandIn]:
     """A fresh local Stripe that the product is pointed at; requests go over HTTP through the real SDK and the guard."""
-    with new_stand_in() as standin:
+    own = shutil.copyfile(stripe_state, tmp_path / "stripe.sqlite3") if stripe_state else None
+    with new_stand_in(own) as standin:
         settings.STRIPE_API_BASE = standin.base_url
         yield standin
 

@@ -1,7 +1,5 @@
 """The console with something in it: books that were delivered and paid, and one row at least of every model."""
 
-import shutil
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,7 @@ from patients.models import Patient
 from patients.registration import register_patient
 from patients.reveal_grant import RevealGrant
 from sandbox.stripe_standin import StripeStandIn
-from tests.billing.conftest import at_stand_in, new_stand_in
+from tests.billing.conftest import at_stand_in
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
 from tests.builders import ACTOR
 from tests.database_rows import Rows
@@ -85,15 +83,8 @@ def kept_books(shared_rows: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def stripe(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Iterator[StripeStandIn]:
-    """A fresh local Stripe; with `books` the one that knows them."""
-    state = None
-    if "books" in request.fixturenames:
-        state = tmp_path / "stripe.sqlite3"
-        shutil.copyfile(request.getfixturevalue("kept_books")[1], state)
-    with new_stand_in(state) as standin:
-        settings.STRIPE_API_BASE = standin.base_url
-        yield standin
+def stripe_state(request: pytest.FixtureRequest) -> Path | None:
+    return request.getfixturevalue("kept_books")[1] if "books" in request.fixturenames else None
 
 
 @pytest.fixture
