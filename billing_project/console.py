@@ -1,6 +1,7 @@
 """The console's frame: its name, its badge, and what its sidebar leads to."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -43,8 +44,13 @@ def _entry(title: str, icon: str, model: str, page: str = "changelist") -> dict[
 
 def _nearest(path: str) -> str:
     """Return the one entry that a page stands below: of two addresses that it begins with, the longer one."""
-    links = [str(entry["link"]) for group in NAVIGATION for entry in group["items"]]
-    return max((link for link in links if path.startswith(link)), key=len, default="")
+    return max((link for link in _links() if path.startswith(link)), key=len, default="")
+
+
+@cache
+def _links() -> list[str]:
+    """Return where all entries lead; resolved once, as each of them asks on every page."""
+    return [str(entry["link"]) for group in NAVIGATION for entry in group["items"]]
 
 
 def _group(title: str, *entries: dict[str, Any], collapsible: bool = False) -> dict[str, Any]:

@@ -115,6 +115,21 @@ def django_db_setup(
         yield
 
 
+@pytest.fixture(scope="module")
+def shared_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[DjangoDbBlocker]:
+    """A transaction around all tests of a module: what its own fixtures write is made once, and found by each test.
+
+    Each test still starts from those rows, as its own transaction lies within; none of them may be `transaction=True`.
+    """
+    with django_db_blocker.unblock():
+        around = transaction.atomic()
+        around.__enter__()
+    yield django_db_blocker
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        around.__exit__(None, None, None)
+
+
 @dataclass(frozen=True)
 class Trigger:
     """One trigger of the product: where it is, how it is made, and on PostgreSQL whether it fires ALWAYS."""

@@ -8,6 +8,7 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import CheckConstraint, UniqueConstraint
+from pytest_django.plugin import DjangoDbBlocker
 
 from audit.models import StreamHead
 from billing.models import BillingCycle, Invoice, LineItem, OutboundRequest, OutboxMessage, OutboxStep
@@ -23,9 +24,17 @@ OURS = ("audit", "offices", "patients", "billing")
 HOUR = timedelta(hours=1)
 
 
+@pytest.fixture(scope="module")
+def closed_month(shared_rows: DjangoDbBlocker) -> uuid.UUID:
+    """An office whose month is closed, made once for all rules."""
+    with shared_rows.unblock():
+        return Rows().closed.pk
+
+
 @pytest.fixture
-def rows() -> Rows:
+def rows(closed_month: uuid.UUID, db: None) -> Rows:
     made = Rows()
+    made.closed = Invoice.objects.get(pk=closed_month)
     assert made.open  # now, and not within a statement that is rolled back
     return made
 

@@ -1,7 +1,9 @@
 """The console with something in it: books that were delivered and paid, and one row at least of every model."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -10,6 +12,7 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
+from pytest_django.plugin import DjangoDbBlocker
 
 from audit.checkpoints import make_checkpoint
 from billing.api_keys import issue_api_key
@@ -35,6 +38,7 @@ from patients.models import Patient
 from patients.registration import register_patient
 from patients.reveal_grant import RevealGrant
 from sandbox.stripe_standin import StripeStandIn
+from tests.billing.conftest import at_stand_in
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, due_office, hear
 from tests.builders import ACTOR
 from tests.database_rows import Rows
@@ -70,9 +74,26 @@ def detail_address(model: Any, key: Any = None) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(key)])
 
 
+@pytest.fixture(scope="module")
+def kept_books(shared_rows: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory) -> tuple[UUID, Path]:
+    """Make the books once for a module: the key of the paid invoice, and what Stripe then knew."""
+    state = tmp_path_factory.mktemp("books") / "stripe.sqlite3"
+    with shared_rows.unblock(), at_stand_in(state) as stripe:
+        return _books(stripe).pk, state
+
+
 @pytest.fixture
-def books(db, stripe: StripeStandIn) -> Invoice:
+def stripe_state(request: pytest.FixtureRequest) -> Path | None:
+    return request.getfixturevalue("kept_books")[1] if "books" in request.fixturenames else None
+
+
+@pytest.fixture
+def books(kept_books: tuple[UUID, Path], stripe: StripeStandIn, db: None) -> Invoice:
     """A paid invoice at Stripe, and a row of everything else; a patient with a name that must appear nowhere."""
+    return Invoice.objects.get(pk=kept_books[0])
+
+
+def _books(stripe: StripeStandIn) -> Invoice:
     clock = SharedClock(CLOSED_AT, stripe)
     invoice, stripe_id = delivered(stripe, clock)
     hear(stripe, clock)  # the links to hosted pages come with the events

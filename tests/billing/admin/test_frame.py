@@ -63,3 +63,10 @@ def test_a_stranger_is_sent_to_the_login(client, db):
 
 def test_a_log_in_leads_to_the_first_page(boss):
     assert logged_in_by_form("boss").get("/admin/").status_code == 200
+
+
+def test_the_addresses_of_the_sidebar_are_resolved_once_for_all_pages(boss):
+    console._links.cache_clear()
+    for _ in range(2):
+        assert boss.get("/admin/").status_code == 200
+    assert console._links.cache_info().misses == 1

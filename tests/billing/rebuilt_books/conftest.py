@@ -16,6 +16,7 @@ from billing.parking import park_office
 from billing.unparking import unpark_office
 from offices.models import Office, OfficeStatus, Plan, PlanPrice
 from patients.models import Patient
+from tests.billing.conftest import at_stand_in
 from tests.billing.scenes import SharedClock, drain, hear
 from tests.builders import ACTOR, make_patient, utc
 
@@ -41,8 +42,19 @@ def imported_patient(office, *periods, at):
 
 
 @pytest.fixture
-def story(stripe, tmp_path, db):
+def story(lived_story, db):
     """Return the office `clinic-a` after four months; `clinic-b` beside it is quiet."""
+    return Office.objects.get(reference=lived_story)
+
+
+@pytest.fixture(scope="module")
+def lived_story(shared_rows, tmp_path_factory):
+    """Live through the four months, once for all that is asked of them."""
+    with shared_rows.unblock(), at_stand_in() as stripe:
+        return _live(stripe, tmp_path_factory.mktemp("story")).reference
+
+
+def _live(stripe, tmp_path):
     office, _quiet = imported(tmp_path, "clinic-a", "clinic-b")
     at = utc("2026-01-20")
     patients = [Patient.objects.create(office=office, created_at=at) for _ in range(3)]

@@ -1,6 +1,7 @@
 """A small network that is billed, delivered and partly paid: nothing differs, until a test plants something."""
 
 import random
+from datetime import timedelta
 
 from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
@@ -8,7 +9,7 @@ from billing.models import ChargeReason, Discrepancy, DiscrepancyStatus, Invoice
 from billing.reconciliation.run import Summary, reconcile
 from offices.models import Office
 from sandbox.stripe_standin import StripeStandIn
-from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, drain, hear
+from tests.billing.scenes import CLOSED_AT, OPENED_AT, SharedClock, drain, hear, ring
 from tests.builders import ACTOR, make_office, make_patient, utc
 
 OFFICES = 3
@@ -32,7 +33,14 @@ class Scene:
         drain(self.clock)
         for invoice in Invoice.objects.filter(invoice_type="one_off"):
             stripe.dashboard.pay_invoice(invoice.stripe_invoice_id)
+        self._ring_in_order()
         hear(stripe, self.clock)
+
+    def _ring_in_order(self) -> None:
+        """Let events arrive as Stripe sends them, so that those of one invoice are worked through together."""
+        for number, event in enumerate(self.stripe.objects("event")):
+            ring(self.stripe, self.clock.at + timedelta(microseconds=number), events=[event])
+        self.clock.forward(seconds=1)
 
     def _office(self) -> Office:
         office = make_office()
