@@ -122,7 +122,7 @@ class ApiExceptionHandler(ExceptionHandler):
 
     def get_response(self, exc: APIException, data: Any) -> Response:
         """Answer in JSON also where the answer itself would have been something else, such as the schema's YAML."""
-        request = self.context["request"]
+        request: Any = self.context["request"]
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return super().get_response(exc, data)
 

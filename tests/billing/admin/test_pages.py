@@ -161,7 +161,12 @@ def test_a_row_that_is_not_there_is_said_to_be_gone(books, boss):
 
 @pytest.mark.parametrize(
     "address",
-    ["billing/stripeevent/a%00b/change/", "billing/invoice/?cycle=%00", "billing/officeapikey/a%00/revoke/", "r/1/%00/"],
+    [
+        "billing/stripeevent/a%00b/change/",
+        "billing/invoice/?cycle=%00",
+        "billing/officeapikey/a%00/revoke/",
+        "r/1/%00/",
+    ],
 )
 def test_an_address_with_nul_is_a_400(boss, address):
     boss.raise_request_exception = False

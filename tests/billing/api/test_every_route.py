@@ -61,7 +61,11 @@ def _session(*permissions, staff=True):
 
 
 VIEW = [permission.partition(".")[2] for needed in SCOPES_OF_STAFF.values() for permission in needed]
-LEAVES_A_TRACE = ("a platform of other offices", "a platform without the scope", "a session of staff who may view nothing")
+LEAVES_A_TRACE = (
+    "a platform of other offices",
+    "a platform without the scope",
+    "a session of staff who may view nothing",
+)
 # Kind: how such a caller is made, and what it is answered to a read and to a write.
 KINDS = {
     "no credential": (lambda office, operation: Client(), {401}, {401}),
