@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
+from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -57,8 +59,16 @@ class PlainList(ChangeList):
     """Offers to show all rows only where a filter or a search hides some."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the page of rows."""
-        super().get_results(request)
+        """Read the page of rows; raise IncorrectLookupParameters for what only the database finds wrong.
+
+        Anybody can write a year of eleven digits or half an expression into the address of a list.
+        """
+        try:
+            super().get_results(request)
+        except (DatabaseError, OverflowError, ValueError) as error:
+            if not self.params:
+                raise
+            raise IncorrectLookupParameters from error
         if not (self.query or self.has_active_filters):
             self.full_result_count = self.result_count
 
@@ -139,9 +149,14 @@ class ReadOnlyPage(_ModelAdmin):
         """Show the details when the page chooses nothing else."""
         return self.list_display or self.details
 
+    def details_for(self, request: HttpRequest) -> Sequence[Column]:  # noqa: ARG002
+        """Return what this person may see of a row."""
+        return self.details
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         """Show the details and nothing besides, two in a line."""
-        return [tuple(self.details[first : first + 2]) for first in range(0, len(self.details), 2)]
+        shown = self.details_for(request)
+        return [tuple(shown[first : first + 2]) for first in range(0, len(shown), 2)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         """Let no detail be a form field."""

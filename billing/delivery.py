@@ -69,7 +69,7 @@ def deliver_due(*, clock: Clock, limit: int | None = None, until: datetime | Non
     """
     summary = DeliverySummary(stands_still=is_behind_anchors())
     if summary.stands_still:
-        logger.error("delivery_stands_still", code="books_rolled_back")
+        logger.error("delivery_stands_still")
         return summary
     while limit is None or summary.counts["taken"] < limit:
         message = lease_next(clock())

@@ -76,6 +76,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "billing_project.request_ids.RequestIdMiddleware",
     "billing_project.proxies.TrustedProxyMiddleware",
+    "billing_project.console_addresses.ConsoleAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "billing_project.content_policy.ContentPolicyMiddleware",

@@ -196,6 +196,8 @@ def test_every_line_of_ours_names_a_constant_event_and_allowed_fields():
                 assert isinstance(event, ast.Constant), f"{path}:{call.lineno}"
                 assert ours._EVENT.fullmatch(event.value), f"{path}:{call.lineno}"
                 assert {word.arg for word in call.keywords} <= {*FIELDS, "exc_info"}, f"{path}:{call.lineno}"
+                texts = [word.arg for word in call.keywords if isinstance(getattr(word.value, "value", None), str)]
+                assert texts == [], f"{path}:{call.lineno}: no field takes text, this one would be dropped"
     assert found >= 10
 
 

@@ -1,10 +1,14 @@
 """Offices at Stripe: their ids, encrypted and shown on the page of one only, and what Stripe may know of them."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
+from django.http import HttpRequest
 
 from audit.columns import Column, text, when
 from billing.admin.columns import office
+from billing.admin.office_actions import ApproveProfile
 from billing.admin.pages import BillingPage, Exactly
 from billing.models import OfficeProfile
 from offices.models import OfficeStripeAccount
@@ -16,6 +20,7 @@ PROFILE_COLUMNS: list[Column] = [
     text("approved_by"),
     when("replaced_at"),
 ]
+_ADVICE = text("advice")
 
 
 @admin.register(OfficeStripeAccount)
@@ -45,4 +50,13 @@ class OfficeProfilePage(BillingPage):
     ordering = ["-pk"]
     finds = Exactly(office="office_id", ids=[])
     search_help_text = "Office or cus_… (exact)"
-    details = [*list_display, text("advice"), text("override_reason", title="approved against it because")]
+    details = [*list_display, _ADVICE, text("override_reason", title="approved against the advice because")]
+
+    def details_for(self, request: HttpRequest) -> list[Column]:
+        """Show the advice to those alone who approve: it may tell that an office's owner is its patient."""
+        may_approve = request.user.has_perm(ApproveProfile.permission)
+        return [column for column in self.details if may_approve or column is not _ADVICE]
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        """Answer no question about it either."""
+        return not lookup.startswith("advice") and super().lookup_allowed(lookup, value, request)

@@ -14,10 +14,19 @@ from billing.models.api_key import PLATFORM_MARK
 from billing.platform_keys import key_stream
 
 ACTOR_LENGTH = 100  # of the audit trail's column
-# What the console's permissions open here. Staff change things in the console, where each act has its own page.
-SCOPES_OF_STAFF: Mapping[str, Scope] = MappingProxyType(
-    {"billing.view_invoice": Scope.INVOICES_READ, "patients.view_patient": Scope.PATIENTS_READ}
-)
+# What the console's permissions open here: a scope, to whoever may look at all that it shows. An invoice names patient
+# accounts by its lines and has its payable link beside it. Staff change things in the console, each on its own page.
+SCOPES_OF_STAFF: Mapping[Scope, frozenset[str]] = MappingProxyType(
+    {
+        Scope.INVOICES_READ: frozenset(
+            f"billing.view_{page}"
+            for page in (
+                "invoice", "lineitem", "hostedinvoicepage", "payment", "refund", "creditnote", "dispute", "correction",
+            )
+        ),
+        Scope.PATIENTS_READ: frozenset({"patients.view_patient", "patients.view_activityperiod"}),
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ def _usable(model: Any, key: str) -> Any:
 
 def credential_of_staff(user: AbstractBaseUser) -> Credential:
     """Return what a session of the console proves: the scopes that its permissions to view open."""
-    scopes = frozenset(scope for permission, scope in SCOPES_OF_STAFF.items() if _has(user, permission))
+    scopes = frozenset(scope for scope, needed in SCOPES_OF_STAFF.items() if all(_has(user, each) for each in needed))
     return Credential(f"staff:{user.get_username()}"[:ACTOR_LENGTH], None, scopes, audited=True)
 
 

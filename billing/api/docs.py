@@ -6,13 +6,18 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.generators import SchemaGenerator
 
+from billing.api.errors import method_not_allowed
+from billing.api.viewset import READING
 
-@require_safe
+
+@csrf_exempt  # or a POST would get the CSRF page instead
 def docs(request: HttpRequest) -> HttpResponse:
     """Render every operation with its parameters, examples and answers."""
+    if request.method not in READING:
+        return method_not_allowed(READING)
     schema = _schema()
     return render(request, "api/docs.html", {"info": schema["info"], "operations": _operations(schema)})
 

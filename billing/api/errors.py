@@ -3,6 +3,7 @@
 Views raise what the use cases raise; this is the one place that knows which of them is a 404, a 409 or a 503.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from rest_framework.exceptions import (
     UnsupportedMediaType,
     ValidationError,
 )
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from billing.activation import OfficeNotBillable, PatientNotFound, PeriodEmpty, PeriodsOverlap, TimeInFuture
@@ -82,6 +84,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     ),
 }
 _NOT_FOUND = (OfficeNotFound, PatientNotFound)
+_UNKNOWN_METHOD = "This address does not know the method."
 _TRY_AGAIN = {REFUSALS[OfficeBusy].code, REFUSALS[CallInProgress].code}
 
 
@@ -107,7 +110,7 @@ class ApiExceptionHandler(ExceptionHandler):
             # The library's own sentence repeats the type that was sent.
             exc.detail = ErrorDetail("The body must be application/json.", code=exc.default_code)
         if isinstance(exc, MethodNotAllowed):
-            exc.detail = ErrorDetail("This address does not know the method.", code=exc.default_code)
+            exc.detail = ErrorDetail(_UNKNOWN_METHOD, code=exc.default_code)
         if isinstance(exc, AmountMissing):
             return ValidationError({"amount": [ErrorDetail("This reason needs an amount.", code="required")]})
         if isinstance(exc, IdentityInvalid):
@@ -116,6 +119,12 @@ class ApiExceptionHandler(ExceptionHandler):
             )
         refusal = REFUSALS.get(type(exc))
         return Refused(refusal) if refusal else super().convert_known_exceptions(exc)
+
+    def get_response(self, exc: APIException, data: Any) -> Response:
+        """Answer in JSON also where the answer itself would have been something else, such as the schema's YAML."""
+        request: Any = self.context["request"]
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return super().get_response(exc, data)
 
     def report_exception(self, exc: APIException, response: Response) -> None:
         """Report bugs; a busy office is an expected fact (architecture rule 10)."""
@@ -177,6 +186,13 @@ def _example(refusal: Refusal) -> OpenApiExample:
 def not_found(request: HttpRequest, *_args: object, **_kwargs: object) -> JsonResponse:  # noqa: ARG001
     """Answer an address that the API does not have."""
     return _problem(status.HTTP_404_NOT_FOUND, "not_found", "Not found.")
+
+
+def method_not_allowed(allowed: Iterable[str]) -> JsonResponse:
+    """Answer a method that an address without a viewset does not know."""
+    answer = _problem(status.HTTP_405_METHOD_NOT_ALLOWED, "method_not_allowed", _UNKNOWN_METHOD)
+    answer["Allow"] = ", ".join(allowed)
+    return answer
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

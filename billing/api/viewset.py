@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -72,6 +72,18 @@ class OfficeViewSet(GenericViewSet[Any]):
             raise LengthRequired
         if self.action not in NO_ACTION:
             self.query = self._read_query(request)
+
+    def check_permissions(self, request: Request) -> None:
+        """Count the call before its scope is judged, so that no key tries without end; record what was refused."""
+        super().check_throttles(request)
+        try:
+            super().check_permissions(request)
+        except PermissionDenied:
+            record_refused_use(request, self.credential, now=timezone.now())
+            raise
+
+    def check_throttles(self, request: Request) -> None:
+        """It was counted above already."""
 
     def _carry_out(self, action: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Response:
         """Run the action in one transaction with all that belongs to it."""

@@ -63,10 +63,18 @@ def scanner() -> Guard:
 def judge_line(line: str, guard: Guard) -> Verdict:
     """Judge one line of JSON; what is no request is not allowed."""
     try:
-        candidate = json.loads(line)
-    except (ValueError, RecursionError):
+        candidate = json.loads(line, object_pairs_hook=_without_equal_names)
+    except (ValueError, RecursionError, _Malformed):
         return Verdict(allowed=False, reason=ScanReason.MALFORMED)
     return judge(candidate, guard)
+
+
+def _without_equal_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse an object in which a name occurs twice: of the two values only one would be judged."""
+    named = dict(pairs)
+    if len(named) != len(pairs):
+        raise _Malformed
+    return named
 
 
 def judge(candidate: object, guard: Guard) -> Verdict:
@@ -115,17 +123,25 @@ def _form(params: object) -> str:
 
 
 def _headers(candidate: Mapping[str, object], method: str, body: bytes, guard: Guard) -> dict[str, str]:
-    """Complete the given headers with those that every request of ours has; the guard judges all of them."""
+    """Complete the given headers with those that every request of ours has; the guard judges all of them.
+
+    A given one stays as it is spelled, so that the guard meets two spellings of one name, and a key beside another.
+    """
     key, given = candidate.get("idempotency_key"), candidate.get("headers") or {}
     if not isinstance(given, dict) or not (key is None or isinstance(key, str)):
         raise _Malformed
-    headers = guard.headers_for(method, key)
-    ours = {name.lower(): name for name in headers}
+    headers: dict[str, str] = {}
     for name, value in given.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise _Malformed
         if not _added_by_the_library(name.lower(), value, body):
-            headers[ours.get(name.lower(), name)] = value
+            headers[name] = value
+    names = {name.lower(): name for name in headers}
+    for ours, value in guard.headers_for(method, key).items():
+        if ours not in names:
+            headers[ours] = value
+        elif ours == "idempotency-key" and headers[names[ours]] != value:
+            raise _Malformed  # two keys: which of them would be sent?
     return headers
 
 
@@ -141,6 +157,8 @@ def _pairs(params: object, name: str = "", depth: int = 0) -> Iterator[tuple[str
     """Flatten parameters to Stripe's form names; raise _Malformed for what no form can hold."""
     if depth > _DEEPEST or (not name and not isinstance(params, dict)):
         raise _Malformed
+    if name and params in ({}, []):
+        raise _Malformed  # a name without a value would be in no request, and so be judged by nobody
     if isinstance(params, dict):
         for key, value in params.items():
             if not isinstance(key, str):

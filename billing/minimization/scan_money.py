@@ -42,7 +42,9 @@ _DECIDED = (CorrectionStatus.APPROVED, CorrectionStatus.DONE, CorrectionStatus.O
 
 def _create_credit_note(variables: Variables) -> Expectation | None:
     correction = (
-        Correction.objects.filter(pk=variables["metadata[credit_note_id]"], status__in=_DECIDED)
+        Correction.objects.filter(
+            pk=variables["metadata[credit_note_id]"], kind=CorrectionKind.CREDIT, status__in=_DECIDED
+        )
         .select_related("invoice")
         .defer("note", "invoice__internal_note")
         .first()

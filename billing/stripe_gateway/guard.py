@@ -176,7 +176,8 @@ class Guard:
         seen: set[str] = set()
         key: str | None = None
         for raw_name, value in headers.items():
-            name = raw_name.lower() if isinstance(raw_name, str) else ""
+            # Only ASCII: the Kelvin sign, for one, becomes a plain k in lower case.
+            name = raw_name.lower() if isinstance(raw_name, str) and raw_name.isascii() else ""
             if name in seen:
                 raise _Unfit(Reason.HEADER_DUPLICATE, name)
             seen.add(name)

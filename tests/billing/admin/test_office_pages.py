@@ -11,9 +11,9 @@ from django.urls import reverse
 from audit.models import AuditEntry
 from billing.models import Invoice, OfficeProfile, OutboxMessage, ParkedOffice
 from offices.models import OfficePlan, OfficeStatusChange, Plan, PlanPrice, PriceOverride
-from tests.billing.admin.conftest import PERSON, permit
+from tests.billing.admin.conftest import PERSON, detail_address, list_address, permit
 from tests.billing.scenes import close_month
-from tests.builders import make_patient, utc
+from tests.builders import ACTOR, make_patient, utc
 from tests.staff import logged_in
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +112,17 @@ def test_a_profile_is_approved_by_a_person_who_sees_the_advice(office, clerk):
     clerk.post(address(office, "profile"), form | {"seen": seen})
     profile = OfficeProfile.objects.get(office=office)
     assert (profile.name, profile.approved_by, profile.advice) == ("Munster Clinic", "staff:clerk", "")
+
+
+def test_only_who_approves_profiles_sees_what_the_detectors_said(office, clerk):
+    values = {"name": "Munster Clinic", "email": "", "approved_by": ACTOR, "approved_at": NOW}
+    profile = OfficeProfile.objects.create(office=office, advice="patient_full_name", override_reason="owner", **values)
+    page, asked = detail_address(OfficeProfile, profile.pk), f"{list_address(OfficeProfile)}?advice__contains=patient"
+    permit("clerk", "view_officeprofile")
+    assert b"patient_full_name" not in clerk.get(page).content
+    assert clerk.get(asked).status_code == 400
+    permit("clerk", "view_officeprofile", "approve_profile")
+    assert b"patient_full_name" in clerk.get(page).content
 
 
 def test_against_the_advice_a_profile_needs_a_reason(office, clerk):

@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from audit.models import AuditEntry, StreamHead
 from billing.models import HostedInvoicePage, Incident, Invoice, LineItem, OutboundRequest, Payment, StripeEvent
@@ -155,3 +157,27 @@ def test_a_row_that_is_not_there_is_said_to_be_gone(books, boss):
         gone = boss.get(address, follow=True)
         assert (gone.redirect_chain, "There is no such row" in gone.content.decode()) == ([("/admin/", 302)], True)
         assert "no-such-row" not in gone.content.decode() + str(boss.cookies)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "billing/stripeevent/a%00b/change/",
+        "billing/invoice/?cycle=%00",
+        "billing/officeapikey/a%00/revoke/",
+        "r/1/%00/",
+    ],
+)
+def test_an_address_with_nul_is_a_400(boss, address):
+    boss.raise_request_exception = False
+    assert boss.get(f"/admin/{address}").status_code == 400
+
+
+@pytest.mark.parametrize("asked", ["created_at__year=99999999999", "created_at__year=-5", "status__regex=("])
+def test_a_list_that_the_database_cannot_filter_so_is_shown_without(books, boss, asked):
+    boss.raise_request_exception = False
+    with transaction.atomic():
+        answer = boss.get(f"{list_address(Invoice)}?{asked}")
+        transaction.set_rollback(True)
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"{list_address(Invoice)}?e=1")
+    assert boss.get(answer.headers["Location"]).status_code == 200

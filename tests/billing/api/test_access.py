@@ -184,6 +184,16 @@ def test_an_answer_nobody_accepts_is_a_406(portal):
     assert (response.status_code, response["Content-Type"]) == (406, "application/json")
 
 
+@pytest.mark.parametrize("path", ["schema/", "docs/"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_the_descriptions_refuse_in_json_too(portal, path, method):
+    response = portal.send(method, path)
+    assert (response.status_code, codes(response)) == (405, {None: "method_not_allowed"})
+    assert response["Content-Type"] == "application/json"
+    assert "GET" in response["Allow"]
+    assert codes(portal.client.get("/api/schema/", headers={"Accept": "text/html"})) == {None: "not_acceptable"}
+
+
 def test_a_bug_is_a_500_in_json_without_details(portal):
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_billingcycle RENAME TO gone")

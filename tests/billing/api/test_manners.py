@@ -116,6 +116,12 @@ def test_a_read_that_has_not_changed_is_a_304_without_a_body(portal):
     assert (changed.status_code, changed["ETag"] != first["ETag"]) == (200, True)
 
 
+def test_a_read_takes_no_condition_but_that_one(portal):
+    for headers in ({"If-Match": '"other"'}, {"If-None-Match": '"other"'}, {"If-None-Match": "other"}):
+        response = portal.client.get("/api/patients", headers=headers)
+        assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+
+
 def test_a_write_and_a_refusal_have_no_tag(portal):
     assert "ETag" not in portal.post("patients", {"external_id": "1"})
     assert "ETag" not in portal.get(f"billing/payment-status/{uuid.uuid4()}")

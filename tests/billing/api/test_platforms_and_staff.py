@@ -4,18 +4,18 @@ trail of every use."""
 import json
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from audit.chain import verify
 from audit.models import AuditEntry
 from billing.api_keys import ApiKeyMalformed, ApiKeyNotFound
-from billing.models import Invoice, OfficeApiKey, PlatformApiKey, PlatformKeyOffice, Scope
+from billing.models import Invoice, OfficeApiKey, PlatformApiKey, PlatformKeyOffice, Role, Scope
 from billing.platform_keys import issue_platform_key, key_stream, revoke_platform_key
 from offices.locking import OfficeNotFound
 from tests.billing.api.conftest import NOW, Portal, codes
 from tests.builders import ACTOR, make_office, make_patient
-from tests.staff import logged_in
+from tests.staff import logged_in, member
 
 
 @pytest.fixture
@@ -174,9 +174,7 @@ def test_wrong_arguments_are_a_usage_error(offices, name, arguments):
 # --- Staff ---
 @pytest.fixture
 def staff(noon):
-    user = User.objects.create_user("ann", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_invoice", "view_patient"]))
-    return logged_in(user, raise_request_exception=False)
+    return logged_in(member("ann", Role.BILLER), raise_request_exception=False)
 
 
 def test_staff_read_every_office_and_each_read_is_recorded(staff, ids, offices):
@@ -189,6 +187,25 @@ def test_staff_read_every_office_and_each_read_is_recorded(staff, ids, offices):
         assert staff.get(f"/api/{path}").status_code == 200, path
     assert codes(staff.get("/api/patients")) == {"office_id": "required"}
     assert AuditEntry.objects.filter(stream="staff:ann", action="api.used").count() == len(paths)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_staff_whose_pages_name_no_patient_account_read_none_here(ids, role):
+    client = logged_in(member("vic", role))
+    for path in (f"billing/invoices/{ids['office']}/{ids['invoice']}", f"patients?office_id={ids['office']}"):
+        response = client.get(f"/api/{path}")
+        assert (response.status_code, codes(response)) == (403, {None: "scope_missing"})
+        assert ids["patient"].encode() not in response.content
+
+
+def test_a_try_without_the_scope_is_recorded_and_counted(offices, settings):
+    settings.API_RATE_PER_MINUTE = 2
+    row, key = issue_platform_key(
+        office_ids=[offices[0].pk], name="platform", scopes={Scope.INVOICES_READ}, actor=ACTOR, now=NOW
+    )
+    platform = Portal(offices[0], key=key)
+    assert [platform.post("patients", {"external_id": "1"}).status_code for _ in range(3)] == [403, 403, 429]
+    assert trail(row, "api.refused") == [{"method": "POST", "office": None, "route": "api/patients"}] * 2
 
 
 def test_a_key_counts_more_than_a_session_beside_it(staff, ids, neighbour):

@@ -124,3 +124,17 @@ def test_a_request_of_a_correction_that_was_never_approved_is_unknown(stripe, st
     ask(invoice, K.CANCEL, now=clock.at)
     request = {"method": "POST", "path": f"/v1/invoices/{invoice.stripe_invoice_id}/void", "params": {}}
     assert reason(request | {"idempotency_key": str(uuid4())}) == "not_in_the_ledger"
+
+
+@pytest.mark.parametrize("kind", [K.WRITE_OFF, K.OFFLINE_PAYMENT])
+def test_another_correction_is_no_credit_note(stripe, states, clock, kind):
+    invoice = states.sent()
+    corrected(invoice, kind, clock)
+    params = {
+        "invoice": invoice.stripe_invoice_id,
+        "amount": "150",
+        "reason": "duplicate",
+        "metadata[credit_note_id]": str(invoice.corrections.get().pk),
+    }
+    request = {"method": "POST", "path": "/v1/credit_notes", "params": params, "idempotency_key": str(uuid4())}
+    assert reason(request) == "not_in_the_ledger"

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
 from billing.delivery import deliver_due
-from billing.minimization.outbound_scan import judge, scanner
+from billing.minimization.outbound_scan import judge, judge_line, scanner
 from billing.minimization.profile_approval import approve_profile
 from billing.models import ChargeReason, Incident, Invoice, OutboundRequest, OutboxStep
 from offices.models import Office
@@ -159,3 +159,45 @@ def test_what_left_stays_allowed_when_the_profile_was_replaced_since(sent, strip
     update = next(raw for raw in requests if raw.parameters()[:1] == [("name", "Lakeside Dental")])
     other = candidate(update) | {"idempotency_key": str(step.idempotency_key), "headers": {}}
     assert not judge(other, scanner()).allowed
+
+
+@pytest.fixture
+def honest(sent):
+    """A write of ours with nothing but what the command needs."""
+    requests, _patient = sent
+    raw = next(raw for raw in requests if raw.method == "POST" and raw.target == "/v1/invoices")
+    return candidate(raw) | {"headers": {}}
+
+
+def test_a_value_is_not_hidden_behind_another_spelling_of_its_header(honest):
+    key = honest["idempotency_key"]
+    for headers in (
+        {"User-Agent": "Ann Lee", "user-agent": "clinic-billing/1"},
+        {"Idempotency-Key": "Ann Lee", "idempotency-key": key},
+        {"Idempotency-Key": key, "IDEMPOTENCY-KEY": "Ann Lee"},
+        {"Idempotency-\u212aey": key},
+    ):
+        assert not judge(honest | {"headers": headers}, scanner()).allowed
+    assert judge(honest | {"headers": {"Idempotency-Key": key, "User-Agent": "clinic-billing/1"}}, scanner()).allowed
+
+
+def test_a_key_is_not_hidden_behind_the_one_among_the_headers(honest):
+    hidden = honest | {"headers": {"Idempotency-Key": honest["idempotency_key"]}, "idempotency_key": "Ann Lee"}
+    assert judge(hidden, scanner()).reason == "request_malformed"
+
+
+def test_a_value_is_not_hidden_behind_an_equal_name(honest):
+    line = json.dumps(honest)
+    assert judge_line(line, scanner()).allowed
+    for hidden in (
+        line.replace('"params": {', '"params": {"description": "Ann Lee", '),
+        line.replace("{", '{"params": {"name": "Ann Lee"}, ', 1),
+    ):
+        assert judge_line(hidden, scanner()).reason == "request_malformed"
+
+
+@pytest.mark.parametrize("nothing", [{}, []])
+def test_a_name_without_a_value_is_no_parameter(honest, nothing):
+    for name in ("Ann Lee", "metadata[Ann Lee]"):
+        hidden = honest | {"params": honest["params"] | {name: nothing}}
+        assert judge(hidden, scanner()).reason == "request_malformed"
