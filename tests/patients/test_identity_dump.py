@@ -19,7 +19,7 @@ from patients.identity import PatientIdentity
 from patients.identity_reveal import Viewer, read_revealed, reveal_identity
 from patients.patient_import import import_patients
 from patients.registration import register_patient
-from tests.billing.conftest import stripe  # noqa: F401 - a fixture
+from tests.billing.conftest import stripe, stripe_state  # noqa: F401 - a fixture
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, hear
 from tests.builders import ACTOR, make_office
 from tests.patients import csv_files
