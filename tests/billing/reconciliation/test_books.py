@@ -73,7 +73,7 @@ def test_a_line_that_a_replacement_left_out_is_no_difference(scene):
     line = LineItem.objects.filter(invoice=invoice).first()
     correction = Correction.objects.create(
         invoice=invoice, kind="replace", reason="billed_in_error", invoice_version=0, requested_by="ann",
-        requested_at=scene.clock.at, expires_at=scene.clock.at + timedelta(days=1),
+        requested_at=scene.clock.at, expires_at=scene.clock.at + timedelta(days=1), status="done", decided_by="bob",
     )  # fmt: skip
     DroppedLine.objects.create(correction=correction, line_item=line)
     lift_rules("billing_lineitem")
