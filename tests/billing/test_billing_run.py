@@ -325,6 +325,18 @@ def test_a_dry_run_tells_the_same_and_writes_nothing():
     assert counts(rehearsal) == counts(run(JUNE))
 
 
+def test_a_dry_run_tells_of_an_office_that_nobody_can_mail_an_invoice_to(settings):
+    settings.BILLING_FALLBACK_EMAIL = ""
+    office = make_office()
+    make_patient(office, (LONG_AGO, None))
+    run(JANUARY)
+    dry, real = run(FEBRUARY, dry_run=True), run(FEBRUARY)
+    assert [(each.office, each.code) for each in dry.problems] == [(office.reference, "profile_email_missing")]
+    assert dry.needs_attention
+    assert (dry.problems, counts(dry)) == (real.problems, counts(real))
+    assert ParkedOffice.objects.count() == 1
+
+
 def test_one_office_can_be_run_alone():
     chosen, other = make_office(), make_office()
 
