@@ -25,10 +25,10 @@ from billing.models import (
     InvoiceOrigin,
     InvoiceStatus,
     MonthClose,
-    ParkedOffice,
     ReconciliationRun,
 )
-from billing.run_chunk import due_offices
+from billing.run_chunk import due_offices, is_behind
+from offices.models import Office
 
 STREAM = "billing:months"
 
@@ -83,15 +83,12 @@ def checks(key: str, *, now: datetime) -> list[Check]:
     """Return every check of the month, passed or not; each is one cheap query."""
     cycles = BillingCycle.objects.filter(key=key)
     counted = cycles.aggregate(all=Count("pk"), open=Count("pk", filter=Q(closed_at__isnull=True)))
-    offices = cycles.values("office")
     return [
         Check(CheckCode.NO_CYCLES, 0 if counted["all"] else 1),
         Check(CheckCode.CYCLES_NOT_CLOSED, counted["open"]),
         Check(CheckCode.OFFICES_DUE, due_offices(now).count()),
         Check(CheckCode.INVOICES_NOT_SENT, _of_month(key).filter(status=InvoiceStatus.DRAFT).count()),
-        Check(
-            CheckCode.OFFICES_PARKED, ParkedOffice.objects.filter(office__in=offices, unparked_at__isnull=True).count()
-        ),
+        Check(CheckCode.OFFICES_PARKED, _parked(cycles, now).count()),
         Check(CheckCode.NOT_RECONCILED, 0 if _is_reconciled(key) else 1),
         Check(
             CheckCode.DISCREPANCIES_OPEN,
@@ -102,6 +99,14 @@ def checks(key: str, *, now: datetime) -> list[Check]:
             Correction.objects.filter(invoice__cycle__key=key, status__in=OPEN_CORRECTIONS).count(),
         ),
     ]
+
+
+def _parked(cycles: QuerySet[BillingCycle], now: datetime) -> QuerySet[Office]:
+    """Return the parked offices of the month, and those whose cycle of it may not have been opened yet.
+
+    Once the month is locked it could not be any more.
+    """
+    return Office.objects.filter(Q(pk__in=cycles.values("office")) | is_behind(now), parked_at__isnull=False)
 
 
 def _of_month(key: str) -> QuerySet[Invoice]:
