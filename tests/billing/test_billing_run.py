@@ -226,6 +226,20 @@ def test_billing_resumes_with_the_cycle_that_contains_the_reactivation():
     ]
 
 
+def test_a_draft_opened_ahead_of_time_is_closed_when_the_office_has_stopped_meanwhile():
+    office = make_office()
+    patient = make_patient(office, (LONG_AGO, None))
+    run(JANUARY)
+    run(FEBRUARY, now=JANUARY)
+    office_terms.change_status(
+        office_id=office.pk, status=OfficeStatus.CANCELED, actor=ACTOR, now=JANUARY + timedelta(days=1)
+    )
+    summary = run(MARCH)
+    assert (summary.problems, summary.tally.billed) == ([], {"USD": 200})
+    keys = LineItem.objects.filter(patient_reference=patient.pk, live=True).values_list("cycle_key", flat=True)
+    assert sorted(keys) == ["2026-01", "2026-02"]
+
+
 def test_the_anchor_is_fixed_once_the_first_cycle_has_opened():
     office = make_office()
     assert office_terms.change_anchor(office_id=office.pk, anchor=date(2026, 1, 31), actor=ACTOR, now=JANUARY)
