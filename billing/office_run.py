@@ -107,6 +107,7 @@ class OfficeRun:
             self._bill_held(due_ids, chunk_size)
         except RunCapExceeded:
             self._stop_at_cap()
+            done = self.row.offices_due  # those that were not reached are not done
         return self._finish(worked_on=done)
 
     def _start(self, in_scope: int) -> None:

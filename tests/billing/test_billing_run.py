@@ -122,6 +122,17 @@ def test_a_run_that_was_cut_off_is_resumed_once_it_surely_is():
     assert cut_off.finished_at is None
 
 
+@pytest.mark.parametrize("asked_for", [JANUARY, JUNE])
+def test_a_run_for_another_instant_is_resumed_as_the_hourly_run_would(asked_for):
+    make_patient(make_office(), (LONG_AGO, None))
+    run(FEBRUARY)
+    newcomer = make_office()
+    BillingRun.objects.create(as_of=asked_for, actor=ACTOR, started_at=FEBRUARY + timedelta(seconds=1))
+    resume_run(actor=ACTOR, now=FEBRUARY + timedelta(minutes=1))
+    assert set(BillingCycle.objects.values_list("key", flat=True)) == {"2026-02"}
+    assert BillingCycle.objects.filter(office=newcomer).exists()
+
+
 def test_before_the_first_run_nothing_is_resumed():
     make_patient(make_office(), (LONG_AGO, None))
     assert resume_run(actor=ACTOR, now=FEBRUARY) is None
@@ -308,6 +319,7 @@ def test_a_run_over_the_cap_stops_before_anything_is_sent(settings):
     summary = run(FEBRUARY)
 
     assert [problem.code for problem in summary.problems] == ["run_cap_exceeded"]
+    assert counts(summary) == {}  # what was not reached is not done
     assert not OutboxMessage.objects.exists()
     assert BillingRun.objects.latest("started_at").status == "needs_attention"
 
