@@ -5,7 +5,7 @@ import pytest
 from billing.activation import activate_patient, deactivate_patient
 from billing.billed_usage import usage_differences
 from billing.billing_run import run_due
-from billing.charges import Charge, charge_office
+from billing.charges import Charge, SetupFeeAlreadyCharged, charge_office
 from billing.corrections import approve_correction
 from billing.models import (
     BillingCycle,
@@ -267,3 +267,20 @@ def test_the_audit_trail_alone_tells_what_was_replaced_and_canceled(states, cloc
     found = check_books(office_reference=invoice.office.reference).findings
     # The builders write an office and its periods without entries; the invoices were made by the product.
     assert [each.finding for each in found if each.finding.subject != "office"] == []
+
+
+def test_no_second_setup_fee_is_charged_while_a_replacement_of_the_first_is_under_way(stripe, clock):
+    office, charge = make_office(), Charge(ChargeReason.SETUP_FEE)
+    first = charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=clock.at)
+    drain(clock)
+    first.refresh_from_db()
+    agreed(first, K.REPLACE, now=clock.at)
+    stripe.dashboard.void(first.stripe_invoice_id)
+    hear(stripe, clock)  # Stripe's own news come before our delivery has ended the correction
+    first.refresh_from_db()
+    assert first.status == InvoiceStatus.CANCELED
+    with pytest.raises(SetupFeeAlreadyCharged):
+        charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=clock.at)
+    drain(clock)
+    assert Invoice.objects.get(replaces=first).status == InvoiceStatus.SENT
+    assert_invariants(stripe)
