@@ -23,6 +23,7 @@ from billing.models import (
 from billing.models import DiscrepancyKind as Kind
 from billing.reconciliation import checkpoint, listing
 from billing.reconciliation.run import reconcile
+from billing.reconciliation.staff import accept
 from billing.tasks import reconcile_all, reconcile_recent
 from offices.locking import OfficeNotFound
 from sandbox.stripe_standin import Fault
@@ -168,6 +169,16 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(scene):
     assert (summary.kinds, summary.proposals, summary.open) == ({Kind.PAID_THERE: 1}, {"pull": 1}, 1)
     assert (found(), summary.repaired.pulled) == ([], 0)
     assert scene.reconcile().kinds == summary.kinds
+
+
+def test_a_dry_run_counts_as_open_what_a_real_one_would(scene):
+    scene.stripe.dashboard.pay_invoice(scene.sent().stripe_invoice_id)
+    scene.reconcile()
+    accept(discrepancy_id=Discrepancy.objects.get().pk, reason="known", actor="ann", now=scene.clock.at)
+    assert [scene.reconcile(dry_run=dry).open for dry in (True, False)] == [0, 0]
+    by_hand = {"kind": Kind.BOOKS_CHANGED_BY_HAND, "subject": f"office:{scene.office.pk}", "repair": "look"}
+    Discrepancy.objects.create(found_at=scene.clock.at, last_seen_at=scene.clock.at, **by_hand)
+    assert [scene.reconcile(dry_run=dry).open for dry in (True, False)] == [1, 1]
 
 
 def test_a_dry_run_that_was_killed_is_not_gone_on_with_as_a_real_one(scene):
