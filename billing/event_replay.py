@@ -81,8 +81,8 @@ def _where_the_last_ended(now: datetime) -> datetime:
     """Return where to go on: up to there the windows of whole replays touch, so that none leaves a gap behind it."""
     whole = EventReplay.objects.filter(finished_at__isnull=False, dry_run=False, window_until__lte=now)
     ended: datetime | None = None
-    for window_from, window_until in whole.filter(window_until__gt=now - KEPT).order_by("window_from").values_list(
-        "window_from", "window_until"
+    for window_from, window_until in (
+        whole.filter(window_until__gt=now - KEPT).order_by("window_from").values_list("window_from", "window_until")
     ):
         if ended is None or window_from <= ended:
             ended = window_until if ended is None else max(ended, window_until)

@@ -42,7 +42,7 @@ def count_billable(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Count the billable patients of these cycles one by one, in Python: the safety bound of offices with gaps.
 
     Patients keep the line they had when their end was written down (product.md rule 3), or when the office stopped:
-    the cycle had been opened ahead of time then (`--as-of` may lie in the future), and its draft stays (decisions.md 7).
+    the cycle was opened ahead of time then (`--as-of` may lie in the future), and its draft stays (decisions.md 7).
     """
     timelines = load_timelines({cycle.office_id for cycle in cycles})
     return {cycle.pk: len(_billable(cycle, timelines[cycle.office_id])) for cycle in cycles}

@@ -175,7 +175,7 @@ def test_nothing_charges_a_replaced_month_a_second_time(stripe, states, clock):
 
 def test_a_dropped_account_is_not_charged_for_the_month_by_a_later_period(states, clock):
     invoice = states.sent()
-    kept, gone = invoice.line_items.order_by("created_at", "pk")
+    _kept, gone = invoice.line_items.order_by("created_at", "pk")
     replaced(invoice, clock, [gone.pk])
     who = {"office_id": invoice.office_id, "patient_id": gone.patient_reference, "actor": ACTOR, "now": clock.at}
     deactivate_patient(**who, deactivated_at=utc("2026-02-21"))
