@@ -15,17 +15,7 @@ from django.db.models.fields import BigIntegerField, BooleanField, DateTimeField
 
 from audit.compiled import Parameter, Statement
 from billing.live_time import offices_with_gaps, while_live
-from billing.models import (
-    BillingCycle,
-    CorrectionStatus,
-    DroppedLine,
-    Invoice,
-    InvoiceStatus,
-    InvoiceType,
-    ItemType,
-    LineItem,
-    NewUUID,
-)
+from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem, NewUUID
 from billing.set_based import insert_from, inserted_from
 
 _STARTS = "office__activity_periods__activated_at"
@@ -178,13 +168,14 @@ def live_monthly_invoices(cycle: OuterRef) -> QuerySet[Invoice]:
 
 
 def let_off_charges(patient: OuterRef | Value, key: OuterRef) -> QuerySet[LineItem]:
-    """Return the lines by which people let a patient off a month.
+    """Return the lines by which people let a patient off a month, if no other line charges for it.
 
-    Adjustments whose invoice was canceled (a replacement has live ones), and what a replacement left out.
+    Adjustments whose invoice was canceled, and lines whose invoice was replaced: the replacement has copies of all but
+    those that it leaves out. Asks invoices and lines alone, which the API's role may read too.
     """
-    left_out = DroppedLine.objects.filter(line_item=OuterRef("pk"), correction__status=CorrectionStatus.DONE)
+    replaced = Invoice.objects.filter(replaces=OuterRef("invoice"))
     dead = LineItem.objects.filter(live=False, patient_reference=patient, cycle_key=key)
-    return dead.filter(Q(item_type=ItemType.ADJUSTMENT) | Q(Exists(left_out)))
+    return dead.filter(Q(item_type=ItemType.ADJUSTMENT) | Q(Exists(replaced)))
 
 
 def _already_charged() -> Exists:
