@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from audit.chain import Fact, record
 from billing.models import (
@@ -114,10 +114,18 @@ def _of_month(key: str) -> QuerySet[Invoice]:
 
 
 def _is_reconciled(key: str) -> bool:
-    """Say whether a whole reconciliation of all offices began after the month's last close."""
-    last = BillingCycle.objects.filter(key=key).aggregate(last=Max("closed_at"))["last"]
+    """Say whether a whole reconciliation of all offices began after the month's last close.
+
+    A dry run keeps nothing of what it finds, and a run of what was closed lately may not reach back to the month.
+    """
+    closed = BillingCycle.objects.filter(key=key).aggregate(first=Min("closed_at"), last=Max("closed_at"))
+    if closed["last"] is None:
+        return False
     runs = ReconciliationRun.objects.filter(finished_at__isnull=False, office__isnull=True, cycle_key__in=["", key])
-    return last is not None and runs.filter(started_at__gte=last).exists()
+    reaching = Q(since__isnull=True) | Q(since__lte=closed["first"])
+    # Stripe is asked for a window of time; the nightly check of the books against the log leaves a row with none.
+    asked = Q(window_until__gt=F("window_from"))
+    return runs.filter(reaching & asked, dry_run=False, started_at__gte=closed["last"]).exists()
 
 
 @transaction.atomic

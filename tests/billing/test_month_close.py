@@ -29,6 +29,7 @@ from billing.month_close import (
     sign_month,
 )
 from billing.parking import park_office
+from billing.rebuilt_books.check import keep_findings
 from offices.models import OfficeStatus, OfficeStatusChange
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, hear
 from tests.builders import ACTOR, make_patient, utc
@@ -133,6 +134,15 @@ def test_a_reconciliation_before_the_close_or_of_one_office_does_not_count(key, 
     finished_run(cycle_key="2020-01")
     finished_run(finished_at=None, phase="compare")
     assert blocking(key) == {CheckCode.NOT_RECONCILED}
+
+
+def test_what_compared_nothing_of_the_month_or_kept_nothing_does_not_count(key):
+    finished_run(dry_run=True)
+    finished_run(since=CLOSED_AT + timedelta(days=1))
+    keep_findings(actor=ACTOR, now=LATER)
+    assert blocking(key) == {CheckCode.NOT_RECONCILED}
+    finished_run(since=CLOSED_AT)
+    assert blocking(key) == set()
 
 
 def plant_open_cycle(invoice: Invoice) -> None:
