@@ -21,6 +21,7 @@ from billing.models import (
     StripeMoneyCopy,
 )
 from billing.models import DiscrepancyKind as Kind
+from billing.rebuilt_books import check as books_check
 from billing.reconciliation import checkpoint, listing
 from billing.reconciliation.run import reconcile
 from billing.reconciliation.staff import accept
@@ -185,6 +186,17 @@ def test_a_dry_run_that_was_killed_is_not_gone_on_with_as_a_real_one(scene):
     scene.stripe.script("GET /v1/disputes", [Fault.UNAVAILABLE])
     first = scene.reconcile(dry_run=True)
     assert scene.reconcile().run.pk != first.run.pk
+
+
+def test_a_check_of_the_books_that_was_killed_is_not_gone_on_with_as_a_comparison(scene, monkeypatch):
+    def killed():
+        raise Killed
+
+    scene.stripe.dashboard.pay_invoice(scene.sent().stripe_invoice_id)
+    monkeypatch.setattr(books_check, "check_books", killed)
+    with pytest.raises(Killed):
+        books_check.keep_findings(actor=ACTOR, now=scene.clock.at)
+    assert scene.reconcile().kinds == {Kind.PAID_THERE: 1}
 
 
 def test_what_is_not_found_again_goes_by_itself(scene):
