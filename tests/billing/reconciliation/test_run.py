@@ -23,6 +23,7 @@ from billing.models import (
 from billing.models import DiscrepancyKind as Kind
 from billing.rebuilt_books import check as books_check
 from billing.reconciliation import checkpoint, listing
+from billing.reconciliation.balance import balances
 from billing.reconciliation.run import reconcile
 from billing.reconciliation.staff import accept
 from billing.tasks import reconcile_all, reconcile_recent
@@ -197,6 +198,15 @@ def test_a_check_of_the_books_that_was_killed_is_not_gone_on_with_as_a_compariso
     with pytest.raises(Killed):
         books_check.keep_findings(actor=ACTOR, now=scene.clock.at)
     assert scene.reconcile().kinds == {Kind.PAID_THERE: 1}
+
+
+def test_a_check_of_the_books_leaves_what_stripe_showed_in_the_balances(scene):
+    scene.reconcile()
+    before = balances()
+    assert any(each.theirs.billed for each in before)
+    scene.later(hours=1)
+    books_check.keep_findings(actor=ACTOR, now=scene.clock.at)
+    assert balances() == before
 
 
 def test_what_is_not_found_again_goes_by_itself(scene):
