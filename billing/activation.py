@@ -14,7 +14,7 @@ from audit.seal import PayloadValue
 from billing.activation_standing import KnownCycle, Standing, known_cycles, standing_of
 from billing.cycle_opening import is_live, open_missing_cycles
 from billing.cycle_origin import cycles_of_the_run
-from billing.line_items import adjust_for_period, charge_patient, live_monthly_invoices, waived_adjustments
+from billing.line_items import adjust_for_period, charge_patient, let_off_charges, live_monthly_invoices
 from billing.models import BillingCycle, Invoice, InvoiceStatus, InvoiceType, LineItem
 from offices.audit_stream import office_stream
 from offices.locking import OfficeBusy, lock_office
@@ -175,7 +175,7 @@ def _waived_cycles(
     if {cycle.key for cycle in touched} <= {line.cycle_key for line in lines}:
         return []  # as a rule: the new period is charged wherever it reaches
     charged = LineItem.objects.filter(patient_reference=patient_id, cycle_key=OuterRef("key"), live=True)
-    let_off = waived_adjustments(Value(patient_id), OuterRef("key"))
+    let_off = let_off_charges(Value(patient_id), OuterRef("key"))
     waived = ~Q(Exists(live_monthly_invoices(OuterRef("pk")))) | Q(Exists(let_off))
     return list(
         BillingCycle.objects.filter(Q(office=office, end_at__gt=starts_at) & ~Exists(charged) & waived)

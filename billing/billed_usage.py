@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
-from billing.line_items import live_monthly_invoices
+from billing.line_items import let_off_charges, live_monthly_invoices
 from billing.live_time import offices_with_gaps, while_live
-from billing.models import BillingCycle, DroppedLine, LineItem
+from billing.models import BillingCycle, LineItem
 from patients.models import ActivityPeriod
 
 _PERIOD = "office__activity_periods__"
@@ -64,17 +64,15 @@ def usage_differences(cycles: Sequence[BillingCycle]) -> list[UsageDifference]:
 
 
 def _not_charged(billed: QuerySet[BillingCycle], cycles: Sequence[BillingCycle], which: Q) -> dict[int, int]:
-    """Count patients with a period in the cycle and no live line for it, other than those a replacement left out."""
+    """Count patients with a period in the cycle and no live line for it, other than those who were let off."""
     charged = LineItem.objects.filter(patient_reference=OuterRef(_PATIENT), cycle_key=OuterRef("key"), live=True)
-    left_out = DroppedLine.objects.filter(
-        line_item__patient_reference=OuterRef(_PATIENT), line_item__cycle_key=OuterRef("key")
-    )
+    let_off = let_off_charges(OuterRef(_PATIENT), OuterRef("key"))
     missing = (
         which
         & Q(**{f"{_PERIOD}activated_at__lt": F("end_at")})
         & (Q(**{f"{_PERIOD}deactivated_at__isnull": True}) | Q(**{f"{_PERIOD}deactivated_at__gt": F("start_at")}))
         & ~Q(Exists(charged))
-        & ~Q(Exists(left_out))
+        & ~Q(Exists(let_off))
     )
     gaps = offices_with_gaps({cycle.office_id for cycle in cycles})
     found = _count(billed.filter(~Q(office__among=list(gaps)) & missing) if gaps else billed.filter(missing))

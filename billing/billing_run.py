@@ -48,9 +48,10 @@ def resume_run(*, actor: str, now: datetime) -> RunSummary | None:
     """Go on with the newest run when it was cut off; None when there is nothing to resume.
 
     A run that is cut off stays without its end. One that is still at work looks the same: then this one helps it, as
-    two beats would, each chunk being done once. The hourly run would do the same, but up to an hour later.
+    two beats would, each chunk being done once. The hourly run would do the same, but up to an hour later: so what is
+    due by now is done, never what somebody asked for one office or for an instant to come.
     """
     newest = BillingRun.objects.order_by("-started_at").first()
     if newest is None or newest.finished_at is not None or newest.started_at > now - SURELY_UNDER_WAY:
         return None
-    return run_due(as_of=newest.as_of, actor=actor, now=now)
+    return run_due(as_of=now, actor=actor, now=now)

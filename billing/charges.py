@@ -5,10 +5,21 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from audit.chain import Fact, record_many
 from billing.invoicing import close_invoices
-from billing.models import ChargeReason, Invoice, InvoiceStatus, InvoiceType, ItemType, LineItem
+from billing.models import (
+    ChargeReason,
+    Correction,
+    CorrectionKind,
+    CorrectionStatus,
+    Invoice,
+    InvoiceStatus,
+    InvoiceType,
+    ItemType,
+    LineItem,
+)
 from billing.staff_notes import keep_note
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
@@ -98,8 +109,12 @@ def _facts(office: Office, invoice: Invoice, overridden: tuple[str, ...]) -> lis
 
 
 def _has_setup_fee(office: Office) -> bool:
+    """Say whether a setup fee stands, or will: one that is canceled already may be about to be replaced."""
     fees = Invoice.objects.filter(office=office, invoice_type=InvoiceType.SETUP_FEE)
-    return fees.exclude(status=InvoiceStatus.CANCELED).exists()
+    replaced_soon = Correction.objects.filter(
+        invoice=OuterRef("pk"), kind=CorrectionKind.REPLACE, status=CorrectionStatus.APPROVED
+    )
+    return fees.filter(~Q(status=InvoiceStatus.CANCELED) | Exists(replaced_soon)).exists()
 
 
 def _amount(charge: Charge, timeline: Timeline, now: datetime) -> int:

@@ -84,8 +84,9 @@ def deliver_due(*, clock: Clock, limit: int | None = None, until: datetime | Non
 
 def preview(*, clock: Clock) -> DeliverySummary:
     """Count what would be sent, without a lease and without a request (`--dry-run`)."""
-    waiting = waiting_messages(clock())
-    return DeliverySummary(Counter(taken=waiting.count()))
+    if is_behind_anchors():
+        return DeliverySummary(stands_still=True)
+    return DeliverySummary(Counter(taken=waiting_messages(clock()).count()))
 
 
 def _deliver(message: OutboxMessage, clock: Clock, summary: DeliverySummary) -> None:

@@ -54,6 +54,13 @@ def open_discrepancy(  # noqa: PLR0913 - one argument for each thing the row tel
     return created
 
 
+def is_accepted(*, kind: DiscrepancyKind, subject: str, ours: Evidence, theirs: Evidence) -> bool:
+    """Say whether `open_discrepancy` would leave this closed: a person accepted just what both sides say now."""
+    same = Discrepancy.objects.filter(kind=kind, subject=subject)
+    accepted = same.filter(status=DiscrepancyStatus.ACCEPTED, ours=_canonical(ours), theirs=_canonical(theirs))
+    return accepted.exists() and not same.filter(status=DiscrepancyStatus.OPEN).exists()
+
+
 def end_discrepancies(found: QuerySet[Discrepancy], *, status: DiscrepancyStatus, actor: str, now: datetime) -> int:
     """End those of `found` that are open, as repaired, gone or accepted by `actor`, and return how many there were."""
     return found.filter(status=DiscrepancyStatus.OPEN).update(status=status, ended_at=now, ended_by=actor)

@@ -78,9 +78,15 @@ def replay_events(
 
 
 def _where_the_last_ended(now: datetime) -> datetime:
+    """Return where to go on: up to there the windows of whole replays touch, so that none leaves a gap behind it."""
     whole = EventReplay.objects.filter(finished_at__isnull=False, dry_run=False, window_until__lte=now)
-    last = whole.order_by("-window_until").values_list("window_until", flat=True).first()
-    return last - OVERLAP if last else now - FIRST_WINDOW
+    ended: datetime | None = None
+    for window_from, window_until in (
+        whole.filter(window_until__gt=now - KEPT).order_by("window_from").values_list("window_from", "window_until")
+    ):
+        if ended is None or window_from <= ended:
+            ended = window_until if ended is None else max(ended, window_until)
+    return ended - OVERLAP if ended else now - FIRST_WINDOW
 
 
 def _window(since: datetime, until: datetime, now: datetime) -> ReplaySummary:

@@ -120,8 +120,9 @@ def insert_adjustments(invoices: Mapping[UUID, UUID], *, now: datetime) -> int:
     """Charge, on these open invoices (by office), what became known of their closed cycles after they closed.
 
     One `adjustment` line for each unbilled patient and closed cycle, at that cycle's frozen price (product.md
-    rule 5). A cycle whose invoice was canceled without a replacement is waived (decisions.md 5), and so is an
-    adjustment that stood on a canceled invoice: what was let off once is not charged again by itself.
+    rule 5). A cycle whose invoice was canceled without a replacement is waived (decisions.md 5), and so are an
+    adjustment that stood on a canceled invoice and a line that a replacement left out: what was let off once is not
+    charged again by itself.
     """
     gaps = offices_with_gaps(invoices)
     added = 0
@@ -151,7 +152,7 @@ def _adjustments(targets: Sequence[UUID], *, live_only: bool, only: Q | None = N
         & Q(**{f"{_STARTS}__lt": F("end_at")})
         & _ends_after_the_start()
         & ~Q(_already_charged())
-        & ~Q(Exists(waived_adjustments(OuterRef(_PATIENT), OuterRef("key"))))
+        & ~Q(Exists(let_off_charges(OuterRef(_PATIENT), OuterRef("key"))))
         & Q(Exists(live_monthly_invoices(OuterRef("pk"))))
     )
     if live_only:
@@ -169,10 +170,15 @@ def live_monthly_invoices(cycle: OuterRef) -> QuerySet[Invoice]:
     return Invoice.objects.filter(cycle=cycle, invoice_type=InvoiceType.MONTHLY).exclude(status=InvoiceStatus.CANCELED)
 
 
-def waived_adjustments(patient: OuterRef | Value, key: OuterRef) -> QuerySet[LineItem]:
-    """Return the adjustments of a patient and month whose invoice was canceled; a replacement has live ones."""
-    dead = LineItem.objects.filter(item_type=ItemType.ADJUSTMENT, live=False)
-    return dead.filter(patient_reference=patient, cycle_key=key)
+def let_off_charges(patient: OuterRef | Value, key: OuterRef) -> QuerySet[LineItem]:
+    """Return the lines by which people let a patient off a month, if no other line charges for it.
+
+    Adjustments whose invoice was canceled, and lines whose invoice was replaced: the replacement has copies of all but
+    those that it leaves out. Asks invoices and lines alone, which the API's role may read too.
+    """
+    replaced = Invoice.objects.filter(replaces=OuterRef("invoice"))
+    dead = LineItem.objects.filter(live=False, patient_reference=patient, cycle_key=key)
+    return dead.filter(Q(item_type=ItemType.ADJUSTMENT) | Q(Exists(replaced)))
 
 
 def _already_charged() -> Exists:

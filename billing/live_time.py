@@ -41,7 +41,8 @@ def while_live(starts: str, ends: str) -> Exists:
 def count_billable(cycles: Sequence[BillingCycle]) -> dict[int, int]:
     """Count the billable patients of these cycles one by one, in Python: the safety bound of offices with gaps.
 
-    Patients keep the line they had when their end was written down (product.md rule 3).
+    Patients keep the line they had when their end was written down (product.md rule 3), or when the office stopped:
+    the cycle was opened ahead of time then (`--as-of` may lie in the future), and its draft stays (decisions.md 7).
     """
     timelines = load_timelines({cycle.office_id for cycle in cycles})
     return {cycle.pk: len(_billable(cycle, timelines[cycle.office_id])) for cycle in cycles}
@@ -49,16 +50,18 @@ def count_billable(cycles: Sequence[BillingCycle]) -> dict[int, int]:
 
 def _billable(cycle: BillingCycle, timeline: Timeline) -> set[UUID]:
     periods = ActivityPeriod.objects.filter(office=cycle.office_id, activated_at__lt=cycle.end_at)
+    stopped_at = timeline.last_stop_before(cycle.end_at)
     billable: set[UUID] = set()
-    ends: dict[UUID, datetime] = {}  # when the last end was written down
+    ends: dict[UUID, datetime] = {}  # when it last became known that the patient is not billable
     for period in periods:
         start = max(period.activated_at, cycle.start_at)
         end = min(period.deactivated_at or cycle.end_at, cycle.end_at)
         if start < end and timeline.first_live_in(start, end) is not None:
             billable.add(period.patient_id)
-        elif period.deactivation_recorded_at is not None:
-            known = ends.get(period.patient_id, period.deactivation_recorded_at)
-            ends[period.patient_id] = max(known, period.deactivation_recorded_at)
+            continue
+        known = [at for at in (period.deactivation_recorded_at, stopped_at if start < end else None) if at is not None]
+        if known:
+            ends[period.patient_id] = max([*known, ends.get(period.patient_id, known[0])])
     lines = LineItem.objects.filter(patient_reference__in=ends, cycle_key=cycle.key, live=True)
     kept = {
         line.patient_reference

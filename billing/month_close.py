@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from audit.chain import Fact, record
 from billing.models import (
@@ -25,10 +25,10 @@ from billing.models import (
     InvoiceOrigin,
     InvoiceStatus,
     MonthClose,
-    ParkedOffice,
     ReconciliationRun,
 )
-from billing.run_chunk import due_offices
+from billing.run_chunk import due_offices, is_behind
+from offices.models import Office
 
 STREAM = "billing:months"
 
@@ -83,15 +83,12 @@ def checks(key: str, *, now: datetime) -> list[Check]:
     """Return every check of the month, passed or not; each is one cheap query."""
     cycles = BillingCycle.objects.filter(key=key)
     counted = cycles.aggregate(all=Count("pk"), open=Count("pk", filter=Q(closed_at__isnull=True)))
-    offices = cycles.values("office")
     return [
         Check(CheckCode.NO_CYCLES, 0 if counted["all"] else 1),
         Check(CheckCode.CYCLES_NOT_CLOSED, counted["open"]),
         Check(CheckCode.OFFICES_DUE, due_offices(now).count()),
         Check(CheckCode.INVOICES_NOT_SENT, _of_month(key).filter(status=InvoiceStatus.DRAFT).count()),
-        Check(
-            CheckCode.OFFICES_PARKED, ParkedOffice.objects.filter(office__in=offices, unparked_at__isnull=True).count()
-        ),
+        Check(CheckCode.OFFICES_PARKED, _parked(cycles, now).count()),
         Check(CheckCode.NOT_RECONCILED, 0 if _is_reconciled(key) else 1),
         Check(
             CheckCode.DISCREPANCIES_OPEN,
@@ -104,15 +101,31 @@ def checks(key: str, *, now: datetime) -> list[Check]:
     ]
 
 
+def _parked(cycles: QuerySet[BillingCycle], now: datetime) -> QuerySet[Office]:
+    """Return the parked offices of the month, and those whose cycle of it may not have been opened yet.
+
+    Once the month is locked it could not be any more.
+    """
+    return Office.objects.filter(Q(pk__in=cycles.values("office")) | is_behind(now), parked_at__isnull=False)
+
+
 def _of_month(key: str) -> QuerySet[Invoice]:
     return Invoice.objects.filter(cycle__key=key).exclude(origin=InvoiceOrigin.BACKFILL, closed_at__isnull=True)
 
 
 def _is_reconciled(key: str) -> bool:
-    """Say whether a whole reconciliation of all offices began after the month's last close."""
-    last = BillingCycle.objects.filter(key=key).aggregate(last=Max("closed_at"))["last"]
+    """Say whether a whole reconciliation of all offices began after the month's last close.
+
+    A dry run keeps nothing of what it finds, and a run of what was closed lately may not reach back to the month.
+    """
+    closed = BillingCycle.objects.filter(key=key).aggregate(first=Min("closed_at"), last=Max("closed_at"))
+    if closed["last"] is None:
+        return False
     runs = ReconciliationRun.objects.filter(finished_at__isnull=False, office__isnull=True, cycle_key__in=["", key])
-    return last is not None and runs.filter(started_at__gte=last).exists()
+    reaching = Q(since__isnull=True) | Q(since__lte=closed["first"])
+    # Stripe is asked for a window of time; the nightly check of the books against the log leaves a row with none.
+    asked = Q(window_until__gt=F("window_from"))
+    return runs.filter(reaching & asked, dry_run=False, started_at__gte=closed["last"]).exists()
 
 
 @transaction.atomic

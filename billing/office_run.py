@@ -107,6 +107,7 @@ class OfficeRun:
             self._bill_held(due_ids, chunk_size)
         except RunCapExceeded:
             self._stop_at_cap()
+            done = self.row.offices_due  # those that were not reached are not done
         return self._finish(worked_on=done)
 
     def _start(self, in_scope: int) -> None:
@@ -145,12 +146,16 @@ class OfficeRun:
             offices = [office for office in locked if office.parked_at is None]  # one may have been parked meanwhile
             tally = self.work(offices)
             self._check_cap(tally)
+            parked = _parked_among(offices)
+            tally.counts["offices_parked"] += len(parked)
             if self.dry_run:
                 transaction.set_rollback(True)
             else:
                 self._record(tally, len(offices))
         reach(FailPoint.RUN_CHUNK_COMMITTED)
         self.summary.tally.add(tally)
+        self.summary.problems += [Problem(reference, code, PARKED) for reference, code in parked]
+        self.summary.needs_attention |= bool(parked)
         self.worked_through += len(offices)
         self.done_meanwhile += 0 if any(tally.counts[name] for name in COUNTS) else len(offices)
         return {office.pk for office in locked}
@@ -215,22 +220,12 @@ class OfficeRun:
             )
         self.summary.tally.counts["already_done"] = max(self.offices_in_scope - worked_on, 0) + self.done_meanwhile
         if not self.dry_run:
-            self._tell_of_parked()
             self._record(Tally())
             refresh_past_due(now=self.now)  # due dates go by without anybody doing anything
             status = RunStatus.NEEDS_ATTENTION if self.summary.needs_attention else RunStatus.DONE
             # How long it took is a measurement, not a rule: the one place that reads the clock.
             BillingRun.objects.filter(pk=self.row.pk).update(status=status, finished_at=timezone.now())
         return self.summary
-
-    def _tell_of_parked(self) -> None:
-        """Tell of offices that were billed and parked all the same, such as those nobody can mail an invoice to."""
-        told = {problem.office for problem in self.summary.problems}
-        parked = ParkedOffice.objects.filter(parked_at=self.now, unparked_at__isnull=True, office__parked_at=self.now)
-        for reference, code in parked.exclude(office__reference__in=told).values_list("office__reference", "code"):
-            self.summary.needs_attention = True
-            self.summary.tally.counts["offices_parked"] += 1
-            self.summary.problems.append(Problem(reference, code, PARKED))
 
     def _record(self, tally: Tally, offices: int = 0) -> None:
         """Bring the run's row up to date, in the chunk's own transaction."""
@@ -242,6 +237,12 @@ class OfficeRun:
         self.row.billed = json.dumps(dict(done.billed))
         self.row.offices_done = self.worked_through + offices
         self.row.save(update_fields=[*COUNTS, "billed", "offices_done"])
+
+
+def _parked_among(offices: Sequence[Office]) -> list[tuple[str, str]]:
+    """Return reference and code of those billed and parked all the same, such as offices nobody can mail to."""
+    parked = ParkedOffice.objects.filter(office__among=[office.pk for office in offices], unparked_at__isnull=True)
+    return list(parked.order_by("office__reference").values_list("office__reference", "code"))
 
 
 def _billed_since(start: datetime, end: datetime) -> int:

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from offices.models import Office, OfficePlan, Plan, PlanPrice, PriceOverride
+from offices.models import BEGINNING_DAY, Office, OfficePlan, Plan, PlanPrice, PriceOverride
 from offices.timeline import PriceBook
 from patients.models import ActivityPeriod
 
@@ -49,16 +49,17 @@ class NewPlan:
 
 @transaction.atomic
 def add_plan(plan: NewPlan, *, actor: str, now: datetime) -> Plan:
-    """Add a plan whose first price holds from today on; offices are put under it one by one.
+    """Add a plan; offices are put under it one by one, each from its own moment on.
 
-    Raises PlanCodeMalformed and PlanExists.
+    Its first price holds since before any record (decisions.md 12): an office that is imported under the plan is
+    billed for the cycle that has begun, and a backfill finds terms. Raises PlanCodeMalformed and PlanExists.
     """
     if not _CODE.fullmatch(plan.code):
         raise PlanCodeMalformed(PlanCodeMalformed.__doc__)
     if Plan.objects.filter(code=plan.code).exists():
         raise PlanExists("there is a plan with this code")
     row = Plan.objects.create(code=plan.code, name=plan.name, setup_fee_cents=plan.setup_fee_cents)
-    PlanPrice.objects.create(plan=row, effective_on=now.date(), unit_price_cents=plan.unit_price_cents)
+    PlanPrice.objects.create(plan=row, effective_on=BEGINNING_DAY, unit_price_cents=plan.unit_price_cents)
     about: dict[str, PayloadValue] = {
         "plan": row.code,
         "setup_fee_cents": row.setup_fee_cents,

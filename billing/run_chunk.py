@@ -43,12 +43,15 @@ class Tally:
 
 def due_offices(as_of: datetime) -> QuerySet[Office]:
     """Return the offices, not parked, with a cycle to open, to carry over or to close by `as_of`."""
+    return Office.objects.filter(is_behind(as_of), parked_at__isnull=True)
+
+
+def is_behind(as_of: datetime) -> Q:
+    """Say, from a query on offices, whether the run would do something for the office if it were not parked."""
     open_cycles = _open_cycles().filter(office=OuterRef("pk"))
     to_close = open_cycles.filter(end_at__lte=as_of)
     to_carry_over = open_cycles.filter(carried_over_at__isnull=True, start_at__lte=as_of)
-    return Office.objects.filter(
-        Exists(to_close) | Exists(to_carry_over) | missing_a_cycle(as_of), parked_at__isnull=True
-    )
+    return Exists(to_close) | Exists(to_carry_over) | missing_a_cycle(as_of)
 
 
 def bill_chunk(offices: Sequence[Office], *, as_of: datetime, actor: str, now: datetime, prices: PriceBook) -> Tally:

@@ -59,6 +59,10 @@ class Timeline:
             return start
         return next((at for at, status in self.statuses if start < at < end and status in LIVE_STATUSES), None)
 
+    def last_stop_before(self, end: datetime) -> datetime | None:
+        """Return the last instant before `end` at which the office was canceled or became inactive, or None."""
+        return next((at for at, status in reversed(self.statuses) if at < end and status not in LIVE_STATUSES), None)
+
 
 def _holding(rows: Sequence[tuple[datetime, Held]], at: datetime) -> Held:
     position = bisect_right(rows, at, key=lambda row: row[0])

@@ -8,7 +8,7 @@ from offices.cell_values import CellInvalid, read_date, read_instant
 from offices.csv_rows import CsvRow
 from offices.import_findings import Cause, ProblemCode, RowRejected
 from patients.identity import Identity
-from patients.registration import IdentityInvalid, check_identity
+from patients.registration import IdentityInvalid, check_identity, record_number
 
 IDENTITY_COLUMNS = ("first_name", "last_name", "date_of_birth", "email", "phone")
 COLUMNS = ("office_reference", "external_id", *IDENTITY_COLUMNS, "activated_at", "deactivated_at")
@@ -43,7 +43,7 @@ def read_patient_row(row: CsvRow, *, now: datetime) -> PatientRow:
 
 def _identity(cells: Mapping[str, str], causes: list[Cause], now: datetime) -> Identity:
     identity = Identity(
-        external_id=cells["external_id"],
+        external_id=record_number(cells["external_id"]),
         first_name=cells["first_name"],
         last_name=cells["last_name"],
         date_of_birth=_born(cells["date_of_birth"], causes),

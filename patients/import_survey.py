@@ -18,6 +18,7 @@ from uuid import UUID
 from offices.csv_rows import CsvRow, in_chunks, read_rows
 from offices.models import Office
 from patients.import_rows import COLUMNS, IDENTITY_COLUMNS
+from patients.registration import record_number
 
 _CHUNK_ROWS = 1_000
 Print = tuple[int, int, int]  # what the row is about, its number, what it says
@@ -75,13 +76,13 @@ class _Prints:
 
 def _person(row: CsvRow) -> Print:
     texts = row.texts
-    about = hash((texts["office_reference"], texts["external_id"]))
+    about = hash((texts["office_reference"], record_number(texts["external_id"])))
     return about, row.number, hash(tuple(texts[column] for column in IDENTITY_COLUMNS))
 
 
 def _period(row: CsvRow) -> Print:
     texts = row.texts
-    about = hash((texts["office_reference"], texts["external_id"], _moment(texts["activated_at"])))
+    about = hash((texts["office_reference"], record_number(texts["external_id"]), _moment(texts["activated_at"])))
     return about, row.number, bool(texts["deactivated_at"])
 
 

@@ -66,6 +66,7 @@ def register_patient(
 
     Raises IdentityInvalid, RecordNumberTaken, and the office lock's OfficeNotFound and OfficeBusy.
     """
+    external_id = record_number(external_id)
     identity = Identity(external_id, first_name, last_name, date_of_birth, email, phone)
     check_identity(identity, now=now)
     office = lock_office(office_id)
@@ -80,6 +81,14 @@ def register_patient(
     fact = Fact(office_stream(office.reference), "patient.registered", {"patient": str(patient.pk)})
     record(fact, actor=actor, now=now)
     return Registration(patient, created=True)
+
+
+def record_number(text: str) -> str:
+    """Return the office's record number without the blanks around it, whichever way it came in.
+
+    A number padded in a file would be a second account of the same person, and be billed a second time.
+    """
+    return text.strip()
 
 
 def check_identity(identity: Identity, *, now: datetime) -> None:

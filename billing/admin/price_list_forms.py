@@ -52,7 +52,7 @@ class AddPlan(PreviewedForm):
         given = form.cleaned_data
         yield "Plan", f"{given['code']} ({given['name']})"
         yield "Setup fee", to_text(given["setup_fee"])
-        yield "An account and month", f"{to_text(given['unit_price'])}, from today on"
+        yield "An account and month", f"{to_text(given['unit_price'])}, until a price version says otherwise"
         yield "Offices under it", "none yet; nothing is charged under it until an office is"
 
     def act(self, form: Any) -> str:

@@ -94,14 +94,15 @@ def keep_findings(*, actor: str, now: datetime) -> int:
 
     One that is not found any more is gone. Nothing is repaired: a change by hand is evidence.
     """
-    run = ReconciliationRun.objects.create(
-        actor=actor, window_from=now, window_until=now, phase=ReconciliationPhase.BOOKS, started_at=now
-    )
     check = check_books()
     by_subject: dict[str, list[OfficeFinding]] = defaultdict(list)
     for each in check.findings:
         by_subject[_subject(each)].append(each)
     with transaction.atomic():
+        # Not before: a check that was killed would leave a run that the next comparison with Stripe goes on with.
+        run = ReconciliationRun.objects.create(
+            actor=actor, window_from=now, window_until=now, phase=ReconciliationPhase.BOOKS, started_at=now
+        )
         new = sum(_keep(subject, found, run, now) for subject, found in by_subject.items())
         standing = Discrepancy.objects.filter(kind=DiscrepancyKind.BOOKS_CHANGED_BY_HAND)
         gone = standing.exclude(subject__in=list(by_subject))

@@ -2,7 +2,7 @@
 
 Patients are counted, never named: a discrepancy is about a cycle, and its evidence holds two numbers. No difference
 are: an end that was backdated (decisions.md 5), a time when the office was not live (decisions.md 6), a cycle that was
-waived, and a line that a replacement left out on purpose.
+waived, and what people let off: a line that a replacement left out, an adjustment on a canceled invoice.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,11 +11,11 @@ from typing import Any
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from billing.discrepancies import Evidence
+from billing.line_items import let_off_charges
 from billing.live_time import offices_with_gaps, while_live
 from billing.models import (
     BillingCycle,
     DiscrepancyKind,
-    DroppedLine,
     Invoice,
     InvoiceStatus,
     InvoiceType,
@@ -60,12 +60,10 @@ def _uncharged(cycles: QuerySet[BillingCycle], more: Q) -> Iterable[Mapping[str,
         Q(**{f"{_ENDS}__isnull": True}) | Q(**{f"{_ENDS}__gt": F("start_at")})
     )
     charged = LineItem.objects.filter(patient_reference=OuterRef(_PATIENT), cycle_key=OuterRef("key"), live=True)
-    left_out = DroppedLine.objects.filter(
-        line_item__patient_reference=OuterRef(_PATIENT), line_item__cycle_key=OuterRef("key")
-    )
+    let_off = let_off_charges(OuterRef(_PATIENT), OuterRef("key"))
     recorded_later = Q(office__activity_periods__id__gt=F("last_period_id"))
     return (
-        cycles.filter(active & more & ~Q(Exists(charged)) & ~Q(Exists(left_out)))
+        cycles.filter(active & more & ~Q(Exists(charged)) & ~Q(Exists(let_off)))
         .order_by()
         .values("pk", "key", "office", "unit_price_cents")
         .annotate(missing=Count(_PATIENT, distinct=True), waiting=Count(_PATIENT, distinct=True, filter=recorded_later))

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing.discrepancies import end_discrepancies, open_discrepancy
+from billing.discrepancies import end_discrepancies, is_accepted, open_discrepancy
 from billing.models import Discrepancy, DiscrepancyKind, DiscrepancyStatus, Invoice, ReconciliationRun, RepairKind
 from billing.reconciliation import scope
 from billing.reconciliation.finding import Finding
@@ -34,14 +34,21 @@ class Found:
     def keep(self, findings: Iterable[Finding], *, now: datetime) -> None:
         """Count these findings and open or refresh their rows; the caller owns the transaction."""
         for finding in findings:
-            self.kinds[finding.kind] += 1
-            self.repairs[finding.repair] += 1
+            self._count(finding)
             if finding.invoice_id is not None:
                 self._invoices.add(finding.invoice_id)
             if finding.subject.startswith("cycle:"):
                 self._cycles.add((finding.office_id, finding.cycle_key))
             if not self.dry_run:
                 self.opened += self._open(finding, now)
+
+    def _count(self, finding: Finding) -> None:
+        """Count for a dry run; a real one is summed up from its rows, where what was accepted is not open."""
+        if self.dry_run and not is_accepted(
+            kind=finding.kind, subject=finding.subject, ours=finding.ours, theirs=finding.theirs
+        ):
+            self.kinds[finding.kind] += 1
+            self.repairs[finding.repair] += 1
 
     def _open(self, finding: Finding, now: datetime) -> bool:
         return open_discrepancy(
@@ -89,6 +96,11 @@ class Found:
             return gone.filter(status=DiscrepancyStatus.OPEN).count()
         with transaction.atomic():
             return end_discrepancies(gone, status=DiscrepancyStatus.GONE, actor=actor, now=now)
+
+
+def left_standing(run: ReconciliationRun) -> QuerySet[Discrepancy]:
+    """Return what is open in the run's scope and is neither found nor ended by any run."""
+    return scope.discrepancies(run).filter(status=DiscrepancyStatus.OPEN, kind__in=_NOT_OURS_TO_END)
 
 
 def to_pull(run: ReconciliationRun) -> QuerySet[Discrepancy]:

@@ -129,7 +129,12 @@ class _Part:
 def _shown() -> Q:
     """Leave out what a complete run has not seen any more: it vanished at Stripe."""
     whole = ReconciliationRun.objects.filter(
-        finished_at__isnull=False, cycle_key="", office__isnull=True, since__isnull=True
+        # A window of time that Stripe was asked for: the nightly check of the books against the log has none.
+        window_until__gt=F("window_from"),
+        finished_at__isnull=False,
+        cycle_key="",
+        office__isnull=True,
+        since__isnull=True,
     )
     last = whole.order_by("-started_at").first()
     return Q() if last is None else Q(seen_at__gte=last.started_at)

@@ -18,7 +18,7 @@ from billing.reconciliation import books, ledger, scope
 from billing.reconciliation.checkpoint import RunOvertaken, advance, finish, stand_still, start_or_resume
 from billing.reconciliation.compare import compare
 from billing.reconciliation.customers import customer_findings, list_customers
-from billing.reconciliation.found import Found
+from billing.reconciliation.found import Found, left_standing
 from billing.reconciliation.listing import list_page
 from billing.reconciliation.reading import read_chunk
 from billing.reconciliation.repair import Repaired, pull_all
@@ -198,7 +198,7 @@ def _sum_up(summary: Summary, found: Found) -> None:
         summary.stopped = "stripe_unreachable"
     if found.dry_run:
         summary.kinds, summary.proposals = found.kinds, found.repairs
-        summary.open = sum(found.kinds.values())
+        summary.open = sum(found.kinds.values()) + left_standing(run).count()
         return
     # From the rows, so that a resumed run tells what it found before it was killed too.
     of_run = Discrepancy.objects.filter(run=run)

@@ -122,6 +122,17 @@ def test_a_run_that_was_cut_off_is_resumed_once_it_surely_is():
     assert cut_off.finished_at is None
 
 
+@pytest.mark.parametrize("asked_for", [JANUARY, JUNE])
+def test_a_run_for_another_instant_is_resumed_as_the_hourly_run_would(asked_for):
+    make_patient(make_office(), (LONG_AGO, None))
+    run(FEBRUARY)
+    newcomer = make_office()
+    BillingRun.objects.create(as_of=asked_for, actor=ACTOR, started_at=FEBRUARY + timedelta(seconds=1))
+    resume_run(actor=ACTOR, now=FEBRUARY + timedelta(minutes=1))
+    assert set(BillingCycle.objects.values_list("key", flat=True)) == {"2026-02"}
+    assert BillingCycle.objects.filter(office=newcomer).exists()
+
+
 def test_before_the_first_run_nothing_is_resumed():
     make_patient(make_office(), (LONG_AGO, None))
     assert resume_run(actor=ACTOR, now=FEBRUARY) is None
@@ -226,6 +237,20 @@ def test_billing_resumes_with_the_cycle_that_contains_the_reactivation():
     ]
 
 
+def test_a_draft_opened_ahead_of_time_is_closed_when_the_office_has_stopped_meanwhile():
+    office = make_office()
+    patient = make_patient(office, (LONG_AGO, None))
+    run(JANUARY)
+    run(FEBRUARY, now=JANUARY)
+    office_terms.change_status(
+        office_id=office.pk, status=OfficeStatus.CANCELED, actor=ACTOR, now=JANUARY + timedelta(days=1)
+    )
+    summary = run(MARCH)
+    assert (summary.problems, summary.tally.billed) == ([], {"USD": 200})
+    keys = LineItem.objects.filter(patient_reference=patient.pk, live=True).values_list("cycle_key", flat=True)
+    assert sorted(keys) == ["2026-01", "2026-02"]
+
+
 def test_the_anchor_is_fixed_once_the_first_cycle_has_opened():
     office = make_office()
     assert office_terms.change_anchor(office_id=office.pk, anchor=date(2026, 1, 31), actor=ACTOR, now=JANUARY)
@@ -294,6 +319,7 @@ def test_a_run_over_the_cap_stops_before_anything_is_sent(settings):
     summary = run(FEBRUARY)
 
     assert [problem.code for problem in summary.problems] == ["run_cap_exceeded"]
+    assert counts(summary) == {}  # what was not reached is not done
     assert not OutboxMessage.objects.exists()
     assert BillingRun.objects.latest("started_at").status == "needs_attention"
 
@@ -323,6 +349,18 @@ def test_a_dry_run_tells_the_same_and_writes_nothing():
     assert tables() == before
     assert (BillingRun.objects.count(), verify()[0]) == (runs, entries)
     assert counts(rehearsal) == counts(run(JUNE))
+
+
+def test_a_dry_run_tells_of_an_office_that_nobody_can_mail_an_invoice_to(settings):
+    settings.BILLING_FALLBACK_EMAIL = ""
+    office = make_office()
+    make_patient(office, (LONG_AGO, None))
+    run(JANUARY)
+    dry, real = run(FEBRUARY, dry_run=True), run(FEBRUARY)
+    assert [(each.office, each.code) for each in dry.problems] == [(office.reference, "profile_email_missing")]
+    assert dry.needs_attention
+    assert (dry.problems, counts(dry)) == (real.problems, counts(real))
+    assert ParkedOffice.objects.count() == 1
 
 
 def test_one_office_can_be_run_alone():

@@ -119,6 +119,18 @@ def test_without_a_beginning_it_goes_on_an_hour_before_the_last_one_ended(stripe
     assert replay(clock, since=None).window_from == ended.replace(microsecond=0) - OVERLAP
 
 
+def test_a_replay_of_a_later_window_leaves_no_gap_before_it(stripe, clock, missed):
+    ended = replay(clock).window_until
+    clock.forward(days=2)  # nothing was asked for in between
+    later = replay(clock, since=clock.at - timedelta(hours=1)).window_until
+    clock.forward(hours=1)
+    summary = replay(clock, since=None)
+    assert summary.window_from == ended - OVERLAP
+    clock.forward(hours=1)
+    assert replay(clock, since=None).window_from == summary.window_until - OVERLAP
+    assert summary.window_until > later
+
+
 def test_a_replay_that_stripe_cut_short_and_a_dry_run_are_not_where_the_next_begins(stripe, clock, missed):
     replay(clock, since=None)
     ended = clock.at.replace(microsecond=0)

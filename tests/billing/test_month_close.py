@@ -29,6 +29,8 @@ from billing.month_close import (
     sign_month,
 )
 from billing.parking import park_office
+from billing.rebuilt_books.check import keep_findings
+from offices.models import OfficeStatus, OfficeStatusChange
 from tests.billing.scenes import CLOSED_AT, SharedClock, delivered, drain, hear
 from tests.builders import ACTOR, make_patient, utc
 from tests.invariants import assert_invariants
@@ -134,6 +136,15 @@ def test_a_reconciliation_before_the_close_or_of_one_office_does_not_count(key, 
     assert blocking(key) == {CheckCode.NOT_RECONCILED}
 
 
+def test_what_compared_nothing_of_the_month_or_kept_nothing_does_not_count(key):
+    finished_run(dry_run=True)
+    finished_run(since=CLOSED_AT + timedelta(days=1))
+    keep_findings(actor=ACTOR, now=LATER)
+    assert blocking(key) == {CheckCode.NOT_RECONCILED}
+    finished_run(since=CLOSED_AT)
+    assert blocking(key) == set()
+
+
 def plant_open_cycle(invoice: Invoice) -> None:
     cycle = invoice.cycle
     after = {"start_at": cycle.end_at + timedelta(days=900), "end_at": cycle.end_at + timedelta(days=930)}
@@ -190,6 +201,20 @@ def test_each_thing_that_is_not_in_order_blocks_the_signature(code, key, invoice
 def test_an_office_that_the_run_has_not_reached_blocks_every_month(key, reconciled):
     late = LATER + timedelta(days=40)
     assert CheckCode.OFFICES_DUE in {check.code for check in checks(key, now=late) if check.blocks}
+
+
+def test_a_parked_office_that_has_no_cycle_of_the_month_yet_blocks_it(key, reconciled):
+    other = another_office()  # live, and stopped before the run could open its month
+    park_office(office_id=other.pk, code="unexpected_error", actor=ACTOR, now=LATER)
+    assert not BillingCycle.objects.filter(office=other).exists()
+    assert blocking(key) == {CheckCode.OFFICES_PARKED}
+
+
+def test_a_parked_office_for_which_nothing_is_to_be_done_blocks_no_month(key, reconciled):
+    gone = another_office()
+    OfficeStatusChange.objects.filter(office=gone).update(status=OfficeStatus.CANCELED)
+    park_office(office_id=gone.pk, code="unexpected_error", actor=ACTOR, now=LATER)
+    assert blocking(key) == set()
 
 
 # --- The lock ---

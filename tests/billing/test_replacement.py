@@ -3,14 +3,17 @@
 import pytest
 
 from billing.activation import activate_patient, deactivate_patient
+from billing.billed_usage import usage_differences
 from billing.billing_run import run_due
-from billing.charges import Charge, charge_office
+from billing.charges import Charge, SetupFeeAlreadyCharged, charge_office
 from billing.corrections import approve_correction
 from billing.models import (
+    BillingCycle,
     ChargeReason,
     Correction,
     CorrectionKind,
     CorrectionStatus,
+    Discrepancy,
     Invoice,
     InvoiceStatus,
     InvoiceType,
@@ -18,6 +21,7 @@ from billing.models import (
     LineItem,
 )
 from billing.rebuilt_books.check import check_books
+from billing.reconciliation.run import reconcile
 from billing.replacement import NotCanceled, make_replacement
 from tests.billing.correction_scenes import BOB, States, agreed, ask, corrected, wish
 from tests.billing.scenes import CLOSED_AT, SharedClock, close_month, drain, hear
@@ -169,6 +173,21 @@ def test_nothing_charges_a_replaced_month_a_second_time(stripe, states, clock):
     assert_invariants()
 
 
+def test_a_dropped_account_is_not_charged_for_the_month_by_a_later_period(states, clock):
+    invoice = states.sent()
+    _kept, gone = invoice.line_items.order_by("created_at", "pk")
+    replaced(invoice, clock, [gone.pk])
+    who = {"office_id": invoice.office_id, "patient_id": gone.patient_reference, "actor": ACTOR, "now": clock.at}
+    deactivate_patient(**who, deactivated_at=utc("2026-02-21"))
+    result = activate_patient(**who, activated_at=utc("2026-02-25"))
+    assert result.waived_cycles == ("2026-02",)
+    for at in (NEXT_CLOSE, LATER_CLOSE):
+        close(at)
+    assert live_lines(gone.patient_reference, "2026-02") == 0
+    assert live_lines(gone.patient_reference, "2026-03") == 1
+    assert_invariants()
+
+
 def test_what_becomes_known_of_a_replaced_month_later_is_an_adjustment_as_ever(states, clock):
     invoice = states.sent()
     replaced(invoice, clock)
@@ -201,6 +220,9 @@ def adjusted(states, clock):
 def test_an_adjustment_on_a_canceled_invoice_is_waived_with_it(adjusted, clock):
     march, late = adjusted
     corrected(march, K.CANCEL, clock)
+    reconcile(actor=ACTOR, clock=clock)
+    assert not Discrepancy.objects.exists()  # nobody has to charge what was let off
+    assert usage_differences(list(BillingCycle.objects.filter(closed_at__isnull=False))) == []
     for at in (LATER_CLOSE, utc("2026-06-20")):
         close(at)
     assert (live_lines(late.pk, "2026-02"), live_lines(late.pk, "2026-03")) == (0, 0)
@@ -245,3 +267,20 @@ def test_the_audit_trail_alone_tells_what_was_replaced_and_canceled(states, cloc
     found = check_books(office_reference=invoice.office.reference).findings
     # The builders write an office and its periods without entries; the invoices were made by the product.
     assert [each.finding for each in found if each.finding.subject != "office"] == []
+
+
+def test_no_second_setup_fee_is_charged_while_a_replacement_of_the_first_is_under_way(stripe, clock):
+    office, charge = make_office(), Charge(ChargeReason.SETUP_FEE)
+    first = charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=clock.at)
+    drain(clock)
+    first.refresh_from_db()
+    agreed(first, K.REPLACE, now=clock.at)
+    stripe.dashboard.void(first.stripe_invoice_id)
+    hear(stripe, clock)  # Stripe's own news come before our delivery has ended the correction
+    first.refresh_from_db()
+    assert first.status == InvoiceStatus.CANCELED
+    with pytest.raises(SetupFeeAlreadyCharged):
+        charge_office(office_id=office.pk, charge=charge, actor=ACTOR, now=clock.at)
+    drain(clock)
+    assert Invoice.objects.get(replaces=first).status == InvoiceStatus.SENT
+    assert_invariants(stripe)

@@ -11,7 +11,7 @@ from audit.checkpoints import make_checkpoint
 from audit.models import AuditEntry
 from billing.billing_run import run_due
 from billing.charges import Charge, charge_office
-from billing.delivery import deliver_due
+from billing.delivery import deliver_due, preview
 from billing.models import ChargeReason, Invoice, InvoiceStatus, OutboxMessage, ParkedOffice, ParkingCode
 from billing.restored_books import RestoreNotPossible, is_behind_anchors, note_restore
 from sandbox.stripe_standin import Fault
@@ -146,6 +146,7 @@ def test_delivery_stands_still_while_the_anchors_know_more_than_the_database(str
     with lost_time():
         make_checkpoint(now=clock.at)
     assert deliver_due(clock=clock).stands_still
+    assert preview(clock=clock).stands_still
     assert not stripe.objects("customer")
     assert not OutboxMessage.objects.filter(attempts__gt=0).exists()
 

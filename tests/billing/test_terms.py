@@ -91,6 +91,15 @@ def test_a_new_plan_can_be_billed_under_at_once_and_only_from_the_next_month(off
     assert AuditEntry.objects.get(action="plan.added").stream == "billing:prices"
 
 
+def test_an_office_that_comes_under_a_new_plan_is_billed_for_the_month_that_has_begun():
+    plan = add_plan(NewPlan("group", "Group", 5_000, 120), actor=ACTOR, now=CLOSED_AT)
+    newcomer = make_office()
+    OfficePlan.objects.filter(office=newcomer).update(plan=plan)  # as an import writes it
+    summary = run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT)
+    assert summary.problems == []
+    assert BillingCycle.objects.get(office=newcomer).unit_price_cents == 120
+
+
 @pytest.mark.parametrize("code", ["", "Group", "a b", "-x", "ü", "x" * 41])
 def test_a_plan_has_a_code_that_can_be_written_anywhere(code):
     with pytest.raises(PlanCodeMalformed):

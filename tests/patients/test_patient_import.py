@@ -2,6 +2,7 @@
 
 import random
 import tracemalloc
+from datetime import date
 
 import pytest
 from django.test import override_settings
@@ -13,6 +14,7 @@ from patients import import_survey, patient_import
 from patients.identity import PatientIdentity
 from patients.models import ActivityPeriod, Patient
 from patients.patient_import import import_patients
+from patients.registration import register_patient
 from tests.patients.csv_files import NOW, day, identities, office, patient, periods, write
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +74,17 @@ def test_rows_with_the_same_record_number_are_one_patient(take, any_chunks):
     )  # fmt: skip
     _counts(summary, rows=4, patients_created=2, periods_created=4)
     assert len(periods("MRN-1")) == 3
+
+
+def test_blanks_around_a_record_number_make_no_second_patient(take, any_chunks):
+    rows = patient(" MRN-1", "2025-06-01"), patient("MRN-1 ", "2025-06-01", "2025-07-01", first_name="Bea")
+    _counts(take(*rows), rows=2, patients_created=1, periods_created=1, identities_updated=1)
+    _counts(take(*rows), rows=2, unchanged=2)
+    registered = register_patient(
+        office_id=Office.objects.get().pk, external_id="MRN-1 ", first_name="Bea", last_name="Abbott",
+        date_of_birth=date(1980, 2, 29), email="ada@mail.example", phone="+14425550100", actor="test", now=NOW,
+    )  # fmt: skip
+    assert not registered.created
 
 
 def test_periods_that_touch_are_taken(take, any_chunks):

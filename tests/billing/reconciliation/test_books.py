@@ -8,13 +8,15 @@ from django.db import connection
 
 from billing.activation import activate_patient, deactivate_patient
 from billing.billing_run import run_due
-from billing.models import BillingCycle, Correction, Discrepancy, DroppedLine, Invoice, LineItem, OutboxMessage
+from billing.models import BillingCycle, CorrectionKind, Discrepancy, Invoice, LineItem, OutboxMessage
 from billing.models import DiscrepancyKind as Kind
 from billing.office_terms import change_status
 from offices.models import OfficeStatus
 from patients.models import ActivityPeriod, Patient
+from tests.billing.correction_scenes import agreed, wish
 from tests.billing.reconciliation.plants import charged, cycle_of
 from tests.billing.reconciliation.scene import found
+from tests.billing.scenes import drain
 from tests.builders import ACTOR, make_office, make_patient, utc
 from tests.tampering import execute, lift_rules
 
@@ -68,18 +70,13 @@ def test_a_waived_cycle_is_no_difference(scene):
 
 
 def test_a_line_that_a_replacement_left_out_is_no_difference(scene):
-    cycle = cycle_of(scene)
-    invoice = Invoice.objects.get(cycle=cycle)
-    line = LineItem.objects.filter(invoice=invoice).first()
-    correction = Correction.objects.create(
-        invoice=invoice, kind="replace", reason="billed_in_error", invoice_version=0, requested_by="ann",
-        requested_at=scene.clock.at, expires_at=scene.clock.at + timedelta(days=1),
-    )  # fmt: skip
-    DroppedLine.objects.create(correction=correction, line_item=line)
-    lift_rules("billing_lineitem")
-    LineItem.objects.filter(pk=line.pk).update(live=False)
+    invoice = scene.sent()
+    dropped = frozenset([invoice.line_items.first().pk])
+    agreed(invoice, wish(CorrectionKind.REPLACE, dropped=dropped), now=scene.clock.at)
+    drain(scene.clock)
     scene.reconcile()
-    assert Kind.ACTIVE_NOT_CHARGED not in {kind for kind, _subject in found()}
+    assert found() == []
+    assert Invoice.objects.get(replaces=invoice).line_items.count() == invoice.line_items.count() - 1
 
 
 def test_what_was_imported_after_the_close_is_told_as_waiting_until_the_next_close_charges_it(scene):

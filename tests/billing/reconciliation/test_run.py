@@ -21,8 +21,11 @@ from billing.models import (
     StripeMoneyCopy,
 )
 from billing.models import DiscrepancyKind as Kind
+from billing.rebuilt_books import check as books_check
 from billing.reconciliation import checkpoint, listing
+from billing.reconciliation.balance import balances
 from billing.reconciliation.run import reconcile
+from billing.reconciliation.staff import accept
 from billing.tasks import reconcile_all, reconcile_recent
 from offices.locking import OfficeNotFound
 from sandbox.stripe_standin import Fault
@@ -170,10 +173,40 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(scene):
     assert scene.reconcile().kinds == summary.kinds
 
 
+def test_a_dry_run_counts_as_open_what_a_real_one_would(scene):
+    scene.stripe.dashboard.pay_invoice(scene.sent().stripe_invoice_id)
+    scene.reconcile()
+    accept(discrepancy_id=Discrepancy.objects.get().pk, reason="known", actor="ann", now=scene.clock.at)
+    assert [scene.reconcile(dry_run=dry).open for dry in (True, False)] == [0, 0]
+    by_hand = {"kind": Kind.BOOKS_CHANGED_BY_HAND, "subject": f"office:{scene.office.pk}", "repair": "look"}
+    Discrepancy.objects.create(found_at=scene.clock.at, last_seen_at=scene.clock.at, **by_hand)
+    assert [scene.reconcile(dry_run=dry).open for dry in (True, False)] == [1, 1]
+
+
 def test_a_dry_run_that_was_killed_is_not_gone_on_with_as_a_real_one(scene):
     scene.stripe.script("GET /v1/disputes", [Fault.UNAVAILABLE])
     first = scene.reconcile(dry_run=True)
     assert scene.reconcile().run.pk != first.run.pk
+
+
+def test_a_check_of_the_books_that_was_killed_is_not_gone_on_with_as_a_comparison(scene, monkeypatch):
+    def killed():
+        raise Killed
+
+    scene.stripe.dashboard.pay_invoice(scene.sent().stripe_invoice_id)
+    monkeypatch.setattr(books_check, "check_books", killed)
+    with pytest.raises(Killed):
+        books_check.keep_findings(actor=ACTOR, now=scene.clock.at)
+    assert scene.reconcile().kinds == {Kind.PAID_THERE: 1}
+
+
+def test_a_check_of_the_books_leaves_what_stripe_showed_in_the_balances(scene):
+    scene.reconcile()
+    before = balances()
+    assert any(each.theirs.billed for each in before)
+    scene.later(hours=1)
+    books_check.keep_findings(actor=ACTOR, now=scene.clock.at)
+    assert balances() == before
 
 
 def test_what_is_not_found_again_goes_by_itself(scene):
