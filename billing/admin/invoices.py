@@ -29,18 +29,13 @@ from billing.admin.invoice_actions import (
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
+from billing.admin.selection import shown_totals
 from billing.admin.sent_evidence import PERMISSION as SENT
 from billing.admin.sent_evidence import sent_page
 from billing.admin.timeline import timeline
 from billing.exports.sheets import InvoiceSheet
-from billing.models import (
-    LINE_TOTAL,
-    Invoice,
-    InvoiceStatus,
-    ItemType,
-    LineItem,
-    Payment,
-)
+from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, ItemType, LineItem, Payment
+from billing.selection_totals import LONGEST_SUM
 
 STATUS = label("status", INVOICE_COLOURS)
 TOTAL = amount("total_cents", title="total", none="open")
@@ -70,6 +65,7 @@ class InvoicePage(ExportingPage):
     """What offices owe."""
 
     sheet = InvoiceSheet
+    list_before_template = "admin/selection_totals.html"
     list_display = [
         short_id(title="invoice"),
         office(),
@@ -159,6 +155,14 @@ class InvoicePage(ExportingPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read the office and the cycle with the invoice."""
         return super().get_queryset(request).select_related("office", "cycle")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Add what the filtered list comes to."""
+        answer = super().changelist_view(request, extra_context)
+        if (shown := getattr(answer, "context_data", None)) and "cl" in shown:
+            listed = shown["cl"]
+            shown["totals"] = shown_totals(listed.queryset, cut=listed.result_count > LONGEST_SUM)
+        return answer
 
     def get_urls(self) -> list[URLPattern]:
         """Add the form of each kind of correction."""
