@@ -188,12 +188,13 @@ def test_an_invoice_is_closed_from_its_page_after_a_look(office, clerk):
     page = reverse("admin:billing_invoice_change", args=[draft.pk])
     assert close.rstrip("/") not in text(clerk.get(page))  # its month is not over
     assert "its month ends at" in text(clerk.get(close))
-    assert clerk.post(close).status_code == 409
+    assert clerk.post(close, {"reason": "office_asks"}).status_code == 409
     with time_machine.travel(utc("2026-04-20T12:00"), tick=True):
         again = logged_in(User.objects.get(username="clerk"))
         assert close.rstrip("/") in text(again.get(page))
         assert "4.00 USD" in text(again.get(close))
-        done = again.post(close, follow=True)
+        assert again.post(close).context["form"].errors  # it is done for a reason
+        done = again.post(close, {"reason": "office_asks"}, follow=True)
     assert "Closed: 1 invoice, 4.00 USD billed." in text(done)
 
 
@@ -203,7 +204,7 @@ def test_a_message_is_hurried_and_the_invoice_opens_at_stripe(office, clerk):
     OutboxMessage.objects.update(next_attempt_at=utc("2026-03-22"))
     send = reverse("admin:billing_invoice_send", args=[invoice.pk])
     assert "2026-03-22 00:00 UTC" in text(clerk.get(send))
-    assert "It is tried now" in text(clerk.post(send, follow=True))
+    assert "It is tried now" in text(clerk.post(send, {"reason": "fault_mended"}, follow=True))
     assert OutboxMessage.objects.filter(invoice=invoice, next_attempt_at__lt=utc("2026-03-22")).exists()
     stripe = reverse("admin:billing_invoice_stripe", args=[invoice.pk])
     assert clerk.get(stripe).status_code == 404  # it is not there yet
