@@ -144,6 +144,8 @@ BROKEN_BY = {
     "discrepancy_status_known": lambda r: change(r.discrepancy, status="lost", ended_at=NOW, ended_by="ann"),
     "discrepancy_ended_by_somebody": lambda r: change(r.discrepancy, status="gone", ended_at=NOW),
     "billing_run_status_known": lambda r: change(r.run, status="lost"),
+    "billing_run_one_asked_at_a_time": lambda r: [again(r.run, status="asked", reason="now") for _ in range(2)],
+    "billing_run_asked_for_a_reason": lambda r: change(r.run, status="asked"),
     "parked_office_once_at_a_time": lambda r: again(r.parking),
     "parked_office_code_known": lambda r: change(r.parking, code="mood"),
     "parked_office_unparked_with_a_reason": lambda r: change(r.parking, unparked_at=NOW),

@@ -90,6 +90,7 @@ ACTIONS: Mapping[str, str] = {
     "billing.monthclose.sign_month": "BA",
     "billing.officeprofile.approve_profile": "AP",
     "billing.parkedoffice.unpark_office": "BO",
+    "billing.billingrun.start_run": "BO",
     # Whoever sees something wrong may stop it; letting it go on is another matter.
     "billing.parkedoffice.park_office": "BPO",
     # What the run and the workers would do anyway, sooner.
@@ -154,6 +155,7 @@ ADDRESSES: Mapping[str, str] = {
     "billing_reconciliationrun_compare": "billing.compare_books",
     "billing_reconciliationrun_go_on": "billing.compare_books",
     "billing_reconciliationrun_repair": "billing.resolve_discrepancy",
+    "billing_billingrun_start": "billing.start_run",
     "billing_parkedoffice_unpark": "billing.unpark_office",
     "offices_office_unpark": "billing.unpark_office",
     "offices_office_park": "billing.park_office",

@@ -189,7 +189,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "billing.BillingRun": {
         _AGGREGATE: "offices_due offices_done cycles_opened cycles_closed lines_added invoices_closed offices_parked"
         " already_done billed",
-        _INTERNAL: "id as_of actor status started_at finished_at",
+        _INTERNAL: "id as_of actor reason status started_at finished_at",
     },
     "billing.ParkedOffice": {
         _INTERNAL: "id office code incident_id parked_at parked_by park_reason unparked_at unparked_by unpark_reason",
