@@ -6,7 +6,7 @@ from django.contrib.admin import EmptyFieldListFilter
 from audit.columns import Column, text, when
 from billing.admin.columns import office
 from billing.admin.pages import BillingPage, Exactly
-from billing.models import OfficeProfile
+from billing.models import OfficeProfile, ProfileRejection
 from offices.models import OfficeStripeAccount
 
 PROFILE_COLUMNS: list[Column] = [
@@ -16,6 +16,8 @@ PROFILE_COLUMNS: list[Column] = [
     text("approved_by"),
     when("replaced_at"),
 ]
+
+REJECTION_COLUMNS: list[Column] = [when("rejected_at"), text("rejected_by"), text("reason", title="because")]
 
 
 @admin.register(OfficeStripeAccount)
@@ -46,3 +48,15 @@ class OfficeProfilePage(BillingPage):
     finds = Exactly(office="office_id", ids=[])
     search_help_text = "Office or cus_… (exact)"
     details = [*list_display, text("advice"), text("override_reason", title="approved against it because")]
+
+
+@admin.register(ProfileRejection)
+class ProfileRejectionPage(BillingPage):
+    """What a person rejected of what an office calls itself, and why."""
+
+    list_display = [office(), *REJECTION_COLUMNS]
+    list_select_related = ["office"]
+    ordering = ["-pk"]
+    finds = Exactly(office="office_id", ids=[])
+    search_help_text = "Office or cus_… (exact)"
+    details = [*list_display]

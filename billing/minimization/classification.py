@@ -105,6 +105,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         " alerted_at disposed_at disposed_by disposition",
     },
     "billing.CanaryRun": {_INTERNAL: "id at blocked"},
+    "billing.ProfileRejection": {_INTERNAL: "id office reason rejected_by rejected_at"},
     "billing.OfficeProfile": {
         _SAFE: "name email",
         _INTERNAL: "id office override_reason approved_by approved_at replaced_at",
