@@ -12,20 +12,27 @@ from django.template.base import Origin
 from django.template.loaders import app_directories, filesystem
 
 # Icons that stand alone on a control, which has no other name.
-ALONE: Mapping[str, str] = {"more_horiz": "Actions", "search": "Search"}
+ALONE: Mapping[str, str] = {"more_horiz": "Actions", "search": "Search", "{% if site_symbol %}": "Overview"}
 # Icons that are the control: what a click changes, and how that is called.
 CONTROLS: Mapping[str, str] = {
     "sidebarDesktopOpen": "Side menu",
     "sidebarMobileOpen": "Menu",
     "showPassword": "Show or hide the password",
 }
-_TAG = re.compile(r"<(?P<name>a|div|h2|span)\b(?P<rest>[^<>]*)>(?P<word>\s*[a-z_]*)")
+# What else has no name: the source that it is known by, and its name.
+NAMELESS: Mapping[str, str] = {
+    'x-ref="searchInput"': "Search",
+    'x-on:click="openTheme = !openTheme"': "Light or dark",
+}
+_TAG = re.compile(r"<(?P<name>a|div|h2|span)\b(?P<rest>[^<>]*)>(?P<word>\s*(?:\{% if site_symbol %\}|[a-z_]*))")
 _ICON, _CLICK = "material-symbols-outlined", 'x-on:click="'
 _BY_KEY = 'tabindex="0" role="button" x-on:keydown.enter.prevent="$el.click()" '
 
 
 def mended(source: str) -> str:
     """Return the source of a template with its icons and its controls made fit for ears and keyboards."""
+    for known_by, name in NAMELESS.items():
+        source = source.replace(known_by, f'aria-label="{name}" {known_by}')
     return _TAG.sub(_mended_tag, source)
 
 

@@ -51,7 +51,7 @@ class TickedForm(StaffForm):
     """Subclasses tell the fate of each invoice and make the one call for each."""
 
     template_name = "admin/ticked_form.html"
-    headers: ClassVar[list[str]] = ["invoice", "office", "month", "status", "amount", "what happens"]
+    headers: ClassVar[list[str]] = ["invoice", "office", "what happens", "amount", "month", "status"]
     amount: ClassVar[str]  # what the added amounts are
 
     def fates(self, invoices: list[Invoice]) -> Iterable[Fate]:
@@ -130,10 +130,10 @@ def _row(fate: Fate, words: str) -> list[str]:
     return [
         linked("billing_invoice", invoice.pk, str(invoice.pk)[:8]),
         linked("offices_office", invoice.office_id, invoice.office.reference),
+        words,
+        unbroken(money_text(fate.cents, invoice.currency)),
         unbroken(invoice.cycle.key) if invoice.cycle else "-",
         invoice.get_status_display().capitalize(),
-        unbroken(money_text(fate.cents, invoice.currency)),
-        words,
     ]
 
 

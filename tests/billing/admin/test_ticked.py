@@ -55,10 +55,10 @@ def confirm(client, name, invoices, **given):
 
 
 def tables(page):
-    """Return the rows of each table: the office's reference, and the last column."""
+    """Return the rows of each table: the office's reference, and what happens."""
     plain = re.compile(r"<[^>]+>")
     return {
-        table.title: {plain.sub("", row[1]): plain.sub("", row[-1]) for row in table.rows}
+        table.title: {plain.sub("", row[1]): plain.sub("", row[2]) for row in table.rows}
         for table in page.context["related_tables"]
     }
 
