@@ -4,7 +4,9 @@ Each chunk is one transaction: killed at any point, the next run does the rest, 
 office that fails is parked; the others are billed.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from billing.models import BillingRun, RunStatus
 from billing.office_run import OfficeRun, Progress, RunSummary, offices_in_scope
@@ -31,8 +33,26 @@ def run_due(
     code runs in transactions that are rolled back. `row` is the run that was asked for. Raises OfficeNotFound for an
     unknown reference.
     """
+    due = due_offices(as_of)
+    if office_reference is not None:
+        due = due.filter(reference=office_reference)
+    in_scope = offices_in_scope(office_reference).count()
+    run = _office_run(as_of=as_of, actor=actor, now=now, dry_run=dry_run, row=row)
+    return run.go_over(due, in_scope=in_scope, progress=progress)
+
+
+def preview_run(*, office_ids: Collection[UUID], actor: str, now: datetime) -> RunSummary:
+    """Return what a run of these offices would do now: the same code runs and is rolled back."""
+    due = due_offices(now).filter(pk__in=office_ids)
+    run = _office_run(as_of=now, actor=actor, now=now, dry_run=True)
+    return run.go_over(due, in_scope=len(office_ids), progress=lambda _done, _total: None)
+
+
+def _office_run(
+    *, as_of: datetime, actor: str, now: datetime, dry_run: bool, row: BillingRun | None = None
+) -> OfficeRun:
     prices = PriceBook()
-    run = OfficeRun(
+    return OfficeRun(
         lambda offices: bill_chunk(offices, as_of=as_of, actor=actor, now=now, prices=prices),
         as_of=as_of,
         actor=actor,
@@ -40,11 +60,6 @@ def run_due(
         dry_run=dry_run,
         row=row,
     )
-    in_scope = offices_in_scope(office_reference).count()
-    due = due_offices(as_of)
-    if office_reference is not None:
-        due = due.filter(reference=office_reference)
-    return run.go_over(due, in_scope=in_scope, progress=progress)
 
 
 def run_asked(*, now: datetime) -> RunSummary | None:

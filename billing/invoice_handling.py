@@ -4,6 +4,7 @@ Nothing is done here that they would not do: who presses the button decides when
 The reason comes from a catalogue, so that it can stand in the audit trail, where nothing can be erased.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from django.db.models import TextChoices
 
 from audit.chain import Fact, record
 from audit.seal import PayloadValue
-from billing.billing_run import run_due
+from billing.billing_run import preview_run, run_due
 from billing.invoice_backfill import backfill_invoices
 from billing.models import Invoice, InvoiceOrigin, InvoiceStatus, InvoiceType, MessageKind, MessageStatus, OutboxMessage
 from billing.office_run import RunSummary
@@ -39,12 +40,17 @@ class NothingToDo(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What a close did, or would do: invoices and cents, and problems by code."""
+    """What a close did, or would do: invoices, lines, cents by currency, and problems by code."""
 
     invoices: int
     lines: int
-    cents: int
+    billed: Counter[str]
     problems: tuple[str, ...]
+
+    @property
+    def cents(self) -> int:
+        """What was billed, of one office: in its one currency."""
+        return self.billed.total()
 
 
 def close_now(*, invoice_id: UUID, reason: HandlingReason, actor: str, now: datetime) -> Closing:
@@ -60,6 +66,15 @@ def close_now(*, invoice_id: UUID, reason: HandlingReason, actor: str, now: date
 def preview_close(*, invoice_id: UUID, actor: str, now: datetime) -> Closing:
     """Return what `close_now` would do: the same code runs and is rolled back. Raises NothingToDo."""
     return _close(_to_close(invoice_id, now), actor=actor, now=now, dry_run=True)
+
+
+def preview_closes(*, invoices: Sequence[Invoice], actor: str, now: datetime) -> Closing:
+    """Return what closing these invoices one after the other would do, but for drafts of a backfill.
+
+    Their offices are brought up to now, so that it may be more invoices than these. As many queries as for one.
+    """
+    offices = {each.office_id for each in invoices if each.origin != InvoiceOrigin.BACKFILL}
+    return _closing(preview_run(office_ids=offices, actor=actor, now=now))
 
 
 def _to_close(invoice_id: UUID, now: datetime) -> Invoice:
@@ -104,7 +119,7 @@ def _closing(summary: RunSummary) -> Closing:
     return Closing(
         invoices=tally.counts["invoices_closed"],
         lines=tally.counts["lines_added"],
-        cents=sum(tally.billed.values()),
+        billed=tally.billed,
         problems=tuple(dict.fromkeys(problem.code for problem in summary.problems)),
     )
 

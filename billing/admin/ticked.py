@@ -25,6 +25,7 @@ from billing.admin.columns import money_text
 from billing.admin.selection import shown_totals
 from billing.models import Invoice
 
+_CAME = "what came of it"
 MOST_AT_ONCE = 50  # one page of the list: within seconds, and few enough that each is read before it is confirmed
 
 
@@ -51,12 +52,15 @@ class TickedForm(StaffForm):
     """Subclasses tell the fate of each invoice and make the one call for each."""
 
     template_name = "admin/ticked_form.html"
-    headers: ClassVar[list[str]] = ["invoice", "office", "what happens", "amount", "month", "status"]
     amount: ClassVar[str]  # what the added amounts are
 
     def fates(self, invoices: list[Invoice]) -> Iterable[Fate]:
         """Return what will become of each."""
         raise NotImplementedError
+
+    def more_facts(self, able: list[Fate]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+        """Return what else must be seen before it is confirmed."""
+        return ()
 
     def handle(self, invoice: Invoice, form: Any) -> str:
         """Make the call for one; return in words what came of it, or raise one of `expected`."""
@@ -76,7 +80,10 @@ class TickedForm(StaffForm):
         left += [_row(fate, fate.refusal) for fate in fates if fate.refusal]
         context = self.of_page.admin_site.each_context(self.request) | {
             "title": self.title,
-            "related_tables": [self._table("Done", done), *([self._table("Not done, and why", left)] if left else [])],
+            "related_tables": [
+                _table("Done", done, _CAME),
+                *([_table("Not done, and why", left, _CAME)] if left else []),
+            ],
             "totals": shown_totals(Invoice.objects.filter(pk__in=[fate.invoice.pk for fate in fates])),
             "back": self.back(),
         }
@@ -87,13 +94,14 @@ class TickedForm(StaffForm):
         fates: list[Fate] = kwargs.pop("fates", None) or self._fates()
         self.initial = {**self.initial, "seen": _digest(fates)}
         able, unable = [f for f in fates if not f.refusal], [f for f in fates if f.refusal]
-        tables = [self._table("What happens", [_row(fate, fate.words) for fate in able])] if able else []
+        tables = [_table("What happens", [_row(fate, fate.words) for fate in able])] if able else []
         if unable:
-            tables.append(self._table("Not possible, and why", [_row(fate, fate.refusal) for fate in unable]))
+            tables.append(_table("Not possible, and why", [_row(fate, fate.refusal) for fate in unable]))
         context = super().get_context_data(**kwargs)
         facts = [
             ("Will be done", f"{len(able)} of {len(fates)} ticked invoices"),
-            (self.amount, _sum(able) or "0.00"),
+            (self.amount, _amounts(in_all(able))),
+            *(self.more_facts(able) if able else []),
             *([("Not possible", f"{len(unable)}")] if unable else []),
         ]
         return context | {"related_tables": tables, "possible": bool(able), "facts": facts if fates else []}
@@ -107,9 +115,6 @@ class TickedForm(StaffForm):
             return True, self.handle(fate.invoice, form)
         except self.expected as error:
             return False, f"{error}."
-
-    def _table(self, title: str, rows: list[list[str]]) -> RelatedTable:
-        return RelatedTable(title, self.headers, rows)
 
 
 def _ids(request: HttpRequest) -> list[UUID]:
@@ -137,8 +142,17 @@ def _row(fate: Fate, words: str) -> list[str]:
     ]
 
 
-def _sum(fates: list[Fate]) -> str:
+def _table(title: str, rows: list[list[str]], words: str = "what happens") -> RelatedTable:
+    return RelatedTable(title, ["invoice", "office", words, "amount", "month", "status"], rows)
+
+
+def in_all(fates: list[Fate]) -> Counter[str]:
+    """Return the cents that these invoices are about, by currency."""
     sums: Counter[str] = Counter()
     for fate in fates:
         sums[fate.invoice.currency] += fate.cents
-    return ", ".join(money_text(cents, currency) for currency, cents in sorted(sums.items()))
+    return sums
+
+
+def _amounts(sums: Counter[str]) -> str:
+    return ", ".join(money_text(cents, currency) for currency, cents in sorted(sums.items())) or "0.00"

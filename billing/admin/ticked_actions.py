@@ -9,11 +9,12 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from audit.staff_forms import staff_actor
+from billing.admin.columns import money_text
 from billing.admin.correction_asking import PERMISSION as CORRECT
 from billing.admin.correction_forms import LONGEST_NOTE
 from billing.admin.invoice_actions import CLOSE, SEND, HandlingForm, in_words
 from billing.admin.previewed import SeenForm
-from billing.admin.ticked import Fate, TickedForm
+from billing.admin.ticked import Fate, TickedForm, in_all
 from billing.correction_offers import refusals_of
 from billing.correction_rules import CorrectionRefused
 from billing.corrections import Wish, request_correction
@@ -22,10 +23,11 @@ from billing.invoice_handling import (
     check_closable,
     close_now,
     messages_to_send,
+    preview_closes,
     send_now,
     sendable,
 )
-from billing.models import LINE_TOTAL, CorrectionKind, CorrectionReason, Invoice, LineItem
+from billing.models import LINE_TOTAL, CorrectionKind, CorrectionReason, Invoice, InvoiceOrigin, LineItem
 from billing.payment_state import money_of
 from billing.staff_notes import NoteLooksLikePatientData
 from offices.locking import OfficeBusy
@@ -43,10 +45,10 @@ class CloseTicked(TickedForm):
     title = "Close invoices now"
     lead = (
         "The run would do it within the hour. What is still missing is added, then lines and totals are frozen for "
-        "good and queued for Stripe. Earlier months of an office that are due are closed with it."
+        "good and queued for Stripe. Every other month of their offices that is over is closed with them."
     )
     submit = "Close them now"
-    amount = "They come to, so far"
+    amount = "On them so far"
     expected: ClassVar = (NothingToDo, OfficeBusy)
 
     def fates(self, invoices: list[Invoice]) -> Iterable[Fate]:
@@ -63,6 +65,17 @@ class CloseTicked(TickedForm):
                 yield Fate(invoice, cents=cents, refusal=f"{error}.")
             else:
                 yield Fate(invoice, f"closed and queued, with {number:,} lines so far", cents)
+
+    def more_facts(self, able: list[Fate]) -> Iterable[tuple[str, str]]:
+        """Tell what the same code does, done and rolled back: other months of the offices may be over too."""
+        invoices = [fate.invoice for fate in able]
+        would = preview_closes(invoices=invoices, actor=staff_actor(self.request), now=timezone.now())
+        backfilled = [fate for fate in able if fate.invoice.origin == InvoiceOrigin.BACKFILL]
+        yield "Will be closed in all", f"{would.invoices + len(backfilled):,} invoices"
+        for currency, cents in (would.billed + in_all(backfilled)).items():
+            yield "Will be billed in all", money_text(cents, currency)
+        if would.problems:
+            yield "In the way", ", ".join(would.problems).replace("_", " ")
 
     def handle(self, invoice: Invoice, form: Any) -> str:
         """Close it, unless an earlier one of the same office, or the run, has taken it along."""

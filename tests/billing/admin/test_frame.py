@@ -63,3 +63,8 @@ def test_a_stranger_is_sent_to_the_login(client, db):
 
 def test_a_log_in_leads_to_the_first_page(boss):
     assert logged_in_by_form("boss").get("/admin/").status_code == 200
+
+
+def test_whoever_goes_by_keyboard_may_skip_the_menu(boss):
+    page = boss.get("/admin/billing/invoice/").content.decode()
+    assert page.index('href="#main"') < page.index("/admin/billing/lineitem/") < page.index('id="main"')
