@@ -105,12 +105,12 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         " alerted_at disposed_at disposed_by disposition",
     },
     "billing.CanaryRun": {_INTERNAL: "id at blocked"},
-    "billing.ProfileRejection": {_INTERNAL: "id office reason rejected_by rejected_at"},
     "billing.OfficeProfile": {
         _SAFE: "name email",
         _INTERNAL: "id office override_reason approved_by approved_at replaced_at",
         _EPHI: "advice",  # may say that the owner is a patient
     },
+    "billing.ProfileRejection": {_INTERNAL: "id office reason rejected_by rejected_at"},
     "billing.Payment": {
         _SAFE: "stripe_payment_id payment_intent_id charge_id",
         _AGGREGATE: "amount_requested_cents amount_paid_cents",
