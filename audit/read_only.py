@@ -117,7 +117,7 @@ class ReadOnlyPage(_ModelAdmin):
 
     list_display: Any = ()
     details: Sequence[Column] = ()
-    actions = None
+    actions: Any = None
     list_per_page = 50
     list_max_show_all = 0
     paginator = BoundedPaginator

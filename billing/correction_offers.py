@@ -3,8 +3,9 @@
 Nothing is locked here, so nothing is promised: `request_correction` decides again under the lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from billing.correction_rules import REASONS_OF, CorrectionRefused, check_fits
 from billing.corrections import CorrectionOpen, DeliveryUnderWay
@@ -32,10 +33,22 @@ def correction_offers(invoice: Invoice) -> Offers:
     return Offers(money, {kind: standing or _refusal(kind, invoice, money) for kind in CorrectionKind})
 
 
+def refusals_of(kind: CorrectionKind, invoices: Sequence[Invoice]) -> dict[UUID, CorrectionRefused | None]:
+    """Judge one kind for several closed invoices, in five queries: why each is refused, or None."""
+    money = money_of(invoices)
+    open_ones = Correction.objects.filter(invoice__in=[each.pk for each in invoices], status__in=OPEN_CORRECTIONS)
+    corrected = set(open_ones.values_list("invoice", flat=True))
+    return {each.pk: _open() if each.pk in corrected else _refusal(kind, each, money[each.pk]) for each in invoices}
+
+
+def _open() -> CorrectionOpen:
+    return CorrectionOpen("another correction of this invoice is open")
+
+
 def _standing(invoice: Invoice) -> CorrectionRefused | None:
     """Return what refuses every kind alike."""
     if Correction.objects.filter(invoice=invoice, status__in=OPEN_CORRECTIONS).exists():
-        return CorrectionOpen("another correction of this invoice is open")
+        return _open()
     if invoice.closed_at is not None and invoice.status == InvoiceStatus.DRAFT and not is_unsent(invoice):
         return DeliveryUnderWay("the invoice is on its way to Stripe")
     return None

@@ -113,7 +113,7 @@ def not_paid_by_status() -> dict[str, int]:
 def owed_by_age(now: datetime) -> dict[Age, Owed]:
     """Return what is owed on sent invoices, by the time since it was due."""
     owed: dict[Age, Owed] = defaultdict(Owed, {age: Owed() for age in Age})
-    rows = _with_what_is_due(_unpaid(Invoice.objects.all())).annotate(age=_age(now)).order_by()
+    rows = with_what_is_due(still_claimed(Invoice.objects.all())).annotate(age=_age(now)).order_by()
     summed = rows.values_list("age", "currency").annotate(number=Count("pk"), sum=Sum("owed"))
     for age, currency, number, cents in summed:
         owed[Age(age)].invoices += number
@@ -123,18 +123,19 @@ def owed_by_age(now: datetime) -> dict[Age, Owed]:
 
 def of_age(invoices: QuerySet[Any], age: Age, now: datetime) -> QuerySet[Any]:
     """Keep the unpaid invoices of this age."""
-    aged: QuerySet[Any] = _unpaid(invoices).annotate(age=_age(now)).filter(age=age.value)
+    aged: QuerySet[Any] = still_claimed(invoices).annotate(age=_age(now)).filter(age=age.value)
     return aged
 
 
-def _unpaid(invoices: QuerySet[Any]) -> QuerySet[Any]:
+def still_claimed(invoices: QuerySet[Any]) -> QuerySet[Any]:
     """Keep what is still claimed; charged at once, an invoice has no day, and is due since it failed or was sent."""
     claimed = invoices.filter(status__in=UNPAID).exclude(Q(status=InvoiceStatus.FAILED, written_off_at__isnull=False))
     since: QuerySet[Any] = claimed.annotate(due_since=Coalesce("due_at", "failed_at", "sent_at"))
     return since
 
 
-def _with_what_is_due(invoices: QuerySet[Any]) -> QuerySet[Any]:
+def with_what_is_due(invoices: QuerySet[Any]) -> QuerySet[Any]:
+    """Add to each unpaid invoice what is due on it, in cents, as `owed`."""
     paid = Payment.objects.filter(invoice=OuterRef("pk"), status=PaymentStatus.PAID)
     credited = CreditNote.objects.filter(invoice=OuterRef("pk"), status=CreditNoteStatus.ISSUED)
     due = (

@@ -82,11 +82,19 @@ class OfficeRun:
     """
 
     def __init__(
-        self, work: Work, *, as_of: datetime, actor: str, now: datetime, dry_run: bool, parks: bool = True
+        self,
+        work: Work,
+        *,
+        as_of: datetime,
+        actor: str,
+        now: datetime,
+        dry_run: bool,
+        parks: bool = True,
+        row: BillingRun | None = None,
     ) -> None:
         self.work, self.actor, self.now, self.dry_run, self.parks = work, actor, now, dry_run, parks
         self.summary = RunSummary()
-        self.row = BillingRun(as_of=as_of, actor=actor, started_at=now)
+        self.row = row or BillingRun(as_of=as_of, actor=actor, started_at=now)
         self.offices_in_scope = self.billed_lately = self.worked_through = 0
         # Due when looked for, and done by another run by the time they were locked.
         self.done_meanwhile = 0
@@ -114,7 +122,7 @@ class OfficeRun:
         self.offices_in_scope = in_scope
         self.billed_lately = _billed_since(self.now - CAP_WINDOW, self.now)
         if not self.dry_run:
-            self.row.save(force_insert=True)
+            self.row.save()
 
     def _bill(self, office_ids: Sequence[UUID], *, skip_locked: bool) -> None:
         """Bill a chunk at once; one by one where it does not go through. What others hold waits for `_bill_held`."""

@@ -13,7 +13,7 @@ from typing import IO
 from uuid import UUID
 
 from audit.seal import PayloadValue
-from billing.exports.formats import CsvFile
+from billing.exports.formats import CsvFile, XlsxFile
 from billing.exports.sheet import Cell
 from billing.handed_out import record_handed_out
 from billing.models import Invoice, InvoiceStatus
@@ -66,12 +66,16 @@ def open_invoices(office_id: UUID) -> list[OpenInvoice]:
     return [OpenInvoice(each, due[each.pk].due) for each in invoices if due[each.pk].due]
 
 
-def write_statement(office: Office, file: IO[bytes], *, actor: str, now: datetime) -> int:
-    """Write the statement as CSV and record who took it, before a byte leaves; return the months."""
+def write_statement(
+    office: Office, file: IO[bytes], *, file_format: CsvFile | XlsxFile, actor: str, now: datetime
+) -> int:
+    """Write the statement and record who took it in which format, before a byte leaves; return the months."""
     months = statement_of(office.pk)
     lines = itertools.chain([list[Cell](HEADERS)], (_line(each, office.currency) for each in months))
-    CsvFile().write(lines, file)
-    payload: dict[str, PayloadValue] = {"office": office.reference, "format": "csv", "rows": len(months)}
+    file_format.write(lines, file)
+    payload: dict[str, PayloadValue] = {
+        "office": office.reference, "format": file_format.get_extension(), "rows": len(months),
+    }  # fmt: skip
     record_handed_out("statement.exported", payload, actor=actor, now=now)
     return len(months)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.checkpoints import make_checkpoint
 from billing import alerts, corrections, delivery, event_replay, silence, stripe_events
-from billing.billing_run import resume_run, run_due
+from billing.billing_run import resume_run, run_asked, run_due
 from billing.canary import run_canary as try_canary
 from billing.idempotent_answers import purge_answers
 from billing.rebuilt_books.check import keep_findings
@@ -39,8 +39,15 @@ def run_billing() -> None:
 
 
 @shared_task
+def run_asked_billing() -> None:
+    """Begin the run that staff asked for."""
+    if run_asked(now=timezone.now()) is not None:
+        checkpoint_audit()
+
+
+@shared_task
 def resume_billing() -> None:
-    """Go on with a run that was cut off."""
+    """Go on with a run that was cut off, or that nobody has begun."""
     if resume_run(actor="system:beat", now=timezone.now()) is not None:
         checkpoint_audit()
 
@@ -133,3 +140,4 @@ def hang_bells() -> None:
         hang(Bell.OUTBOX, deliver_outbox.delay)
         hang(Bell.STRIPE_EVENTS, process_stripe_events.delay)
         hang(Bell.COMPARISONS, compare_asked.delay)
+        hang(Bell.RUNS, run_asked_billing.delay)

@@ -16,6 +16,7 @@ class Bell(StrEnum):
     OUTBOX = "outbox"
     STRIPE_EVENTS = "stripe_events"
     COMPARISONS = "comparisons"
+    RUNS = "runs"
 
 
 _bells: dict[Bell, Callable[[], None]] = {}
@@ -24,6 +25,11 @@ _bells: dict[Bell, Callable[[], None]] = {}
 def hang(bell: Bell, ring: Callable[[], None]) -> None:
     """Set what happens when this bell rings."""
     _bells[bell] = ring
+
+
+def is_hung(bell: Bell) -> bool:
+    """Tell whether a worker hears this bell."""
+    return bell in _bells
 
 
 def ring_after_commit(bell: Bell) -> None:

@@ -101,6 +101,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _entry("Customers", "link", "offices_officestripeaccount"),
         _entry("Payable links", "open_in_new", "billing_hostedinvoicepage"),
         _entry("Approved profiles", "verified_user", "billing_officeprofile"),
+        _entry("Rejected profiles", "block", "billing_profilerejection"),
         _entry("Blocked attempts", "gpp_bad", "billing_incident"),
         _entry("Canary", "pest_control", "billing_canaryrun"),
         _entry("Delivery steps", "conversion_path", "billing_outboxstep"),

@@ -36,7 +36,7 @@ from billing.models import (
     StripeMoneyCopy,
 )
 from billing.models.incident import Incident
-from billing.models.office_profile import OfficeProfile
+from billing.models.office_profile import OfficeProfile, ProfileRejection
 from billing.models.staff import EmergencyOpening, StaffDevice
 from offices.models import OfficeStripeAccount, PlanPrice, PriceOverride
 from patients.identity import Identity, PatientIdentity
@@ -207,6 +207,10 @@ class Rows:
     @cached_property
     def profile(self) -> OfficeProfile:
         return OfficeProfile.objects.create(office=self.office, name="North", approved_by=ACTOR, approved_at=NOW)
+
+    @cached_property
+    def rejection(self) -> ProfileRejection:
+        return ProfileRejection.objects.create(office=self.office, reason="x", rejected_by=ACTOR, rejected_at=NOW)
 
     @cached_property
     def incident(self) -> Incident:

@@ -117,6 +117,7 @@ BROKEN_BY = {
     "office_profile_one_standing": lambda r: again(r.profile),
     "office_profile_name_is_ascii": lambda r: change(r.profile, name="Clínica"),
     "office_profile_against_advice_needs_a_reason": lambda r: change(r.profile, advice="person_name"),
+    "profile_rejection_has_a_reason": lambda r: again(r.rejection, reason=""),
     "payment_stripe_id_once": lambda r: again(r.payment),
     "payment_status_known": lambda r: change(r.payment, status="lost"),
     "payment_amounts_not_negative": lambda r: change(r.payment, amount_paid_cents=-1),
@@ -153,6 +154,8 @@ BROKEN_BY = {
     "discrepancy_status_known": lambda r: change(r.discrepancy, status="lost", ended_at=NOW, ended_by="ann"),
     "discrepancy_ended_by_somebody": lambda r: change(r.discrepancy, status="gone", ended_at=NOW),
     "billing_run_status_known": lambda r: change(r.run, status="lost"),
+    "billing_run_one_asked_at_a_time": lambda r: [again(r.run, status="asked", reason="now") for _ in range(2)],
+    "billing_run_asked_for_a_reason": lambda r: change(r.run, status="asked"),
     "parked_office_once_at_a_time": lambda r: again(r.parking),
     "parked_office_code_known": lambda r: change(r.parking, code="mood"),
     "parked_office_unparked_with_a_reason": lambda r: change(r.parking, unparked_at=NOW),
@@ -245,6 +248,7 @@ ON_BOTH = {
     "month_locked_invoice", "month_locked_cancel",
     "dropped_line_frozen", "correction_kept", "dropped_line_kept", "credit_note_kept", "refund_kept", "dispute_kept",
     "invoice_kept_after_close", "billing_cycle_kept_after_close", "outbox_message_kept", "outbound_request_kept",
+    "profile_rejection_frozen", "profile_rejection_kept",
     "outbox_step_kept", "outbound_request_frozen", "outbox_step_frozen_when_done",
 }  # fmt: skip
 
@@ -460,11 +464,16 @@ def test_evidence_is_kept_from_truncation_and_from_whoever_switches_triggers_off
         ("billing_cycle_kept_after_close", "closed_cycle"),
         ("outbox_message_kept", "invoice_message"),
         ("outbound_request_kept", "request"),
+        ("profile_rejection_kept", "rejection"),
     ],
 )
 def test_what_is_evidence_is_never_deleted(rows, rule, row):
     kept = getattr(rows, row)
     refuses(rule, lambda: type(kept)._base_manager.filter(pk=kept.pk)._raw_delete("default"))
+
+
+def test_a_rejection_stays_as_it_was_written(rows):
+    refuses("profile_rejection_frozen", lambda: change(rows.rejection, reason="another"))
 
 
 def test_an_open_month_may_be_deleted(rows):

@@ -34,6 +34,7 @@ EVENT_COLOURS: dict[str, str] = {
 }
 PAYMENT_COLOURS: dict[str, str] = {PaymentStatus.OPEN: "info", PaymentStatus.PAID: "success"}
 RUN_COLOURS: dict[str, str] = {
+    RunStatus.ASKED: "info",
     RunStatus.RUNNING: "info",
     RunStatus.DONE: "success",
     RunStatus.NEEDS_ATTENTION: "warning",

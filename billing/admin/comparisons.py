@@ -22,7 +22,7 @@ from billing.admin.discrepancy_forms import PERMISSION as REPAIRING
 from billing.admin.discrepancy_forms import what_changes
 from billing.admin.months import months_of_books
 from billing.admin.pages import BillingPage, Exactly, LineCycleFilter
-from billing.admin.progress import of_comparison
+from billing.admin.progress import look_again, of_comparison
 from billing.models import Discrepancy, ReconciliationRun
 from billing.reconciliation.asked import ComparisonEnded, ask_for_comparison, go_on_with, under_way
 from billing.reconciliation.found import to_pull
@@ -30,8 +30,6 @@ from billing.reconciliation.repair import NotRepaired, NotToPull, repair_run
 from offices.locking import OfficeNotFound
 
 COMPARING = "billing.compare_books"
-# A page that looks again by itself keeps its session alive, so it stops long before a session would end by itself.
-LOOKS, SECONDS = 100, 3
 
 
 COMPARISON_COLUMNS: list[Column] = [
@@ -197,10 +195,8 @@ class ReconciliationRunPage(BillingPage):
     ) -> HttpResponse:
         """Look again by itself while the run is under way, for some minutes."""
         answer = super().change_view(request, object_id, form_url, extra_context)
-        run, looks = self.get_object(request, object_id), _looks_left(request)
-        if run is not None and _goes_on(run) and answer.status_code == 200 and looks:
-            answer["Refresh"] = f"{SECONDS}; url=?looks={looks - 1}"
-        return answer
+        run = self.get_object(request, object_id)
+        return look_again(request, answer) if run is not None and _goes_on(run) else answer
 
     def get_urls(self) -> list[URLPattern]:
         """Add the desk, and the page to begin a comparison."""
@@ -214,8 +210,3 @@ class ReconciliationRunPage(BillingPage):
 
 def _goes_on(run: ReconciliationRun) -> bool:
     return run.finished_at is None and under_way(timezone.now()).filter(pk=run.pk).exists()
-
-
-def _looks_left(request: HttpRequest) -> int:
-    asked = request.GET.get("looks", "")
-    return min(int(asked), LOOKS) if asked.isdecimal() and len(asked) < 5 else LOOKS

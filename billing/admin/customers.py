@@ -10,7 +10,7 @@ from audit.columns import Column, text, when
 from billing.admin.columns import office
 from billing.admin.office_actions import ApproveProfile
 from billing.admin.pages import BillingPage, Exactly
-from billing.models import OfficeProfile
+from billing.models import OfficeProfile, ProfileRejection
 from offices.models import OfficeStripeAccount
 
 PROFILE_COLUMNS: list[Column] = [
@@ -21,6 +21,8 @@ PROFILE_COLUMNS: list[Column] = [
     when("replaced_at"),
 ]
 _ADVICE = text("advice")
+
+REJECTION_COLUMNS: list[Column] = [when("rejected_at"), text("rejected_by"), text("reason", title="because")]
 
 
 @admin.register(OfficeStripeAccount)
@@ -60,3 +62,15 @@ class OfficeProfilePage(BillingPage):
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         """Answer no question about it either."""
         return not lookup.startswith("advice") and super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(ProfileRejection)
+class ProfileRejectionPage(BillingPage):
+    """What a person rejected of what an office calls itself, and why."""
+
+    list_display = [office(), *REJECTION_COLUMNS]
+    list_select_related = ["office"]
+    ordering = ["-pk"]
+    finds = Exactly(office="office_id", ids=[])
+    search_help_text = "Office or cus_… (exact)"
+    details = [*list_display]

@@ -7,22 +7,46 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from audit.read_only import ReadOnlyPage
 from audit.staff_forms import StaffForm, refusal_page, staff_actor
 from billing.admin.columns import money_text
-from billing.invoice_handling import Closing, NothingToDo, close_now, message_to_send, send_now
+from billing.admin.correction_forms import choose
+from billing.invoice_handling import (
+    Closing,
+    HandlingReason,
+    NothingToDo,
+    close_now,
+    message_to_send,
+    preview_close,
+    send_now,
+)
 from billing.models import Invoice, InvoiceStatus
 from offices.locking import OfficeBusy
 
 CLOSE, SEND, AT_STRIPE = "billing.close_invoice", "billing.send_invoice", "billing.view_stripeevent"
 
 
+class HandlingForm(forms.Form):
+    """Why it is done now; of the catalogue, so that it can stand in the audit trail."""
+
+    reason = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choose(self, "reason", list(HandlingReason.choices))
+
+    def clean_reason(self) -> HandlingReason:
+        """Return the reason."""
+        return HandlingReason(self.cleaned_data["reason"])
+
+
 class CloseNow(StaffForm):
     """Close a draft whose month is over."""
 
     permission = CLOSE
-    form_class = forms.Form
+    form_class = HandlingForm
     title = "Close an invoice now"
     lead = (
         "The run would do it within the hour. Its lines and its total are frozen for good, and it is queued for "
@@ -36,7 +60,7 @@ class CloseNow(StaffForm):
         invoice: Invoice = self.row
         facts = [("Invoice", str(invoice.pk)), ("Office", invoice.office.reference)]
         try:
-            would = close_now(invoice_id=invoice.pk, actor=self._actor, now=timezone.now(), dry_run=True)
+            would = preview_close(invoice_id=invoice.pk, actor=self._actor, now=timezone.now())
         except self.expected as error:
             return [*facts, ("Not possible", f"{error}.")]
         return [
@@ -47,10 +71,12 @@ class CloseNow(StaffForm):
             ("In the way", ", ".join(would.problems).replace("_", " ") or "nothing"),
         ]
 
-    def act(self, form: Any) -> str:  # noqa: ARG002 - there is nothing to fill in
+    def act(self, form: Any) -> str:
         """Close, and say what came of it."""
-        closed = close_now(invoice_id=self.row.pk, actor=self._actor, now=timezone.now())
-        _tell(self.request, closed, self.row.currency)
+        reason = form.cleaned_data["reason"]
+        closed = close_now(invoice_id=self.row.pk, reason=reason, actor=self._actor, now=timezone.now())
+        tell = messages.warning if closed.problems else messages.success
+        tell(self.request, in_words(closed, self.row.currency))
         return self.back()
 
     @property
@@ -62,21 +88,19 @@ def _number(count: int, of: str) -> str:
     return f"{count:,} {of}{'' if count == 1 else 's'}"
 
 
-def _tell(request: HttpRequest, closed: Closing, currency: str) -> None:
-    if closed.invoices:
-        billed = money_text(closed.cents, currency)
-        messages.success(request, f"Closed: {_number(closed.invoices, 'invoice')}, {billed} billed.")
-    elif not closed.problems:
-        messages.info(request, "The run had done it meanwhile.")
-    for code in closed.problems:
-        messages.warning(request, f"The run reports: {code.replace('_', ' ')}.")
+def in_words(closed: Closing, currency: str) -> str:
+    """Tell what a close did, and what the run reports besides."""
+    billed = money_text(closed.cents, currency)
+    told = [f"Closed: {_number(closed.invoices, 'invoice')}, {billed} billed."] if closed.invoices else []
+    told += [f"The run reports: {code.replace('_', ' ')}." for code in closed.problems]
+    return " ".join(told) or "The run had done it meanwhile."
 
 
 class SendNow(StaffForm):
     """Have a message that waits tried at once."""
 
     permission = SEND
-    form_class = forms.Form
+    form_class = HandlingForm
     title = "Send an invoice now"
     lead = (
         "The workers try the message at once instead of at its next turn. The document is the one that was frozen; "
@@ -104,9 +128,10 @@ class SendNow(StaffForm):
             ("Next turn", f"{message.next_attempt_at:%Y-%m-%d %H:%M} UTC"),
         ]
 
-    def act(self, form: Any) -> str:  # noqa: ARG002 - there is nothing to fill in
+    def act(self, form: Any) -> str:
         """Hurry it."""
-        send_now(invoice_id=self.row.pk, actor=staff_actor(self.request), now=timezone.now())
+        reason, actor = form.cleaned_data["reason"], staff_actor(self.request)
+        send_now(invoice_id=self.row.pk, reason=reason, actor=actor, now=timezone.now())
         return self.back()
 
 

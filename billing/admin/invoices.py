@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -29,18 +30,15 @@ from billing.admin.invoice_actions import (
 from billing.admin.lines import LINE_COLUMNS, with_currency
 from billing.admin.pages import AgeFilter, CycleFilter, Exactly
 from billing.admin.payments import PAYMENT_COLUMNS
+from billing.admin.selection import shown_totals
 from billing.admin.sent_evidence import PERMISSION as SENT
 from billing.admin.sent_evidence import sent_page
+from billing.admin.ticked import lead_to
+from billing.admin.ticked_actions import CloseTicked, RetryTicked, SendTicked
 from billing.admin.timeline import timeline
 from billing.exports.sheets import InvoiceSheet
-from billing.models import (
-    LINE_TOTAL,
-    Invoice,
-    InvoiceStatus,
-    ItemType,
-    LineItem,
-    Payment,
-)
+from billing.models import LINE_TOTAL, Invoice, InvoiceStatus, ItemType, LineItem, Payment
+from billing.selection_totals import LONGEST_SUM
 
 STATUS = label("status", INVOICE_COLOURS)
 TOTAL = amount("total_cents", title="total", none="open")
@@ -65,11 +63,15 @@ def _replacement(invoice: Invoice) -> Shown:
     return linked("billing_invoice", replacing, str(replacing)) if replacing else None
 
 
+TICKED = {"close": CloseTicked, "send": SendTicked, "retry": RetryTicked}
+
+
 @admin.register(Invoice)
 class InvoicePage(ExportingPage):
     """What offices owe."""
 
     sheet = InvoiceSheet
+    list_before_template = "admin/selection_totals.html"
     list_display = [
         short_id(title="invoice"),
         office(),
@@ -110,7 +112,44 @@ class InvoicePage(ExportingPage):
         link("replaces_id", "billing_invoice", title="stands in for"),
         computed("replaced by", _replacement),
     ]
+    actions = ["close_ticked", "send_ticked", "retry_ticked"]
+    list_disable_select_all = True  # each is looked at first: not more than a page of the list at once
     actions_detail = ["explain", "correct", "close", "send", "sent", "stripe"]
+
+    @admin.action(description="Close now", permissions=["close"])
+    def close_ticked(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
+        """Show what becomes of each."""
+        return lead_to(request, "admin:billing_invoice_closeticked", chosen)
+
+    @admin.action(description="Send now", permissions=["send"])
+    def send_ticked(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
+        """Show where each message is."""
+        return lead_to(request, "admin:billing_invoice_sendticked", chosen)
+
+    @admin.action(description="Try failed payments again", permissions=["retry"])
+    def retry_ticked(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
+        """Show what is open of each."""
+        return lead_to(request, "admin:billing_invoice_retryticked", chosen)
+
+    def has_close_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the list offers to close."""
+        return bool(request.user.has_perm(CloseTicked.permission))
+
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the list offers to send."""
+        return bool(request.user.has_perm(SendTicked.permission))
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the list offers to try payments again."""
+        return bool(request.user.has_perm(RetryTicked.permission))
+
+    def response_action(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse | None:
+        """Take what is no id of an invoice, which nobody can tick, for nothing."""
+        try:
+            return super().response_action(request, *args, **kwargs)
+        except ValidationError:
+            messages.warning(request, "Tick invoices of the list.")
+            return None
 
     @action(description="Explain", icon="help", url_path="explain")
     def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -160,10 +199,29 @@ class InvoicePage(ExportingPage):
         """Read the office and the cycle with the invoice."""
         return super().get_queryset(request).select_related("office", "cycle")
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Add what the filtered list comes to."""
+        answer = super().changelist_view(request, extra_context)
+        if (shown := getattr(answer, "context_data", None)) and "cl" in shown:
+            listed = shown["cl"]
+            shown["totals"] = shown_totals(listed.queryset, cut=listed.result_count > LONGEST_SUM)
+        return answer
+
     def get_urls(self) -> list[URLPattern]:
-        """Add the form of each kind of correction."""
+        """Add the form of each kind of correction, and what may be done to those that are ticked."""
         view = self.admin_site.admin_view(partial(ask_correction, page=self))
-        return [path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"), *super().get_urls()]
+        return [
+            path("<uuid:object_id>/correct/<slug:kind>/", view, name="billing_invoice_ask"),
+            *(
+                path(
+                    f"ticked/{name}/",
+                    self.admin_site.admin_view(form.as_view(page=self)),
+                    name=f"billing_invoice_{name}ticked",
+                )
+                for name, form in TICKED.items()
+            ),
+            *super().get_urls(),
+        ]
 
     def related_tables(self, request: HttpRequest, obj: Invoice) -> Iterable[RelatedTable]:
         """Show the lines, the payments, and all that happened in one order: refunds, corrections, differences too."""

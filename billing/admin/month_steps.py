@@ -113,6 +113,7 @@ def _doing(title: str, key: str) -> Iterator[tuple[str, str, str]]:
     """Yield where a step is done: the permission, the words, the address."""
     if title == "Run":
         yield "billing.view_billingrun", "Billing runs", reverse("admin:billing_billingrun_changelist")
+        yield "billing.start_run", "Start a run", reverse("admin:billing_billingrun_start")
     if title == "Review":
         yield "billing.view_invoice", f"Invoices of {key}", list_of("billing_invoice", cycle=key)
     if title == "Reconcile":

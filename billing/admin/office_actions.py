@@ -1,4 +1,7 @@
-"""What staff may do to one office: approve what Stripe knows of it, stop it. Letting it go on is on the parking."""
+"""What staff may do to one office: approve or reject what Stripe knows of it, stop it.
+
+Letting it go on is on the parking.
+"""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -13,8 +16,10 @@ from billing.minimization.profile_approval import (
     Approval,
     ProfileNeedsReason,
     ProfileNotSendable,
+    RejectionNeedsReason,
     approve_profile,
     preview_approval,
+    reject_profile,
 )
 from billing.models import MessageStatus, OfficeProfile, OutboxMessage
 from billing.parking import LONGEST_REASON, OfficeAlreadyParked, ReasonMissing, stop_office
@@ -131,3 +136,44 @@ class ApproveProfile(PreviewedForm):
             now=timezone.now(),
             override_reason=given["reason"],
         )
+
+
+class RejectForm(forms.Form):
+    """Why Stripe may not know the office so."""
+
+    reason = forms.CharField(
+        max_length=LONGEST_REASON,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Stays in the office's history, and is never sent; write no patient's name.",
+    )
+
+
+class RejectProfile(StaffForm):
+    """Say no to what an office calls itself."""
+
+    permission = ApproveProfile.permission
+    form_class = RejectForm
+    title = "Reject an office's profile"
+    lead = (
+        "Stripe is not to know the office by what it calls itself. Nothing is sent: what was approved before stays, "
+        "and where nothing was, the opaque name does. Another name can be approved at any time."
+    )
+    submit = "Reject it"
+    done = "Rejected. It stands in the history below."
+    expected: ClassVar = (RejectionNeedsReason, OfficeBusy)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Show what is rejected, and what Stripe reads meanwhile."""
+        office: Office = self.row
+        standing = OfficeProfile.objects.filter(office=office, replaced_at=None).first()
+        return [
+            ("Office", office.reference),
+            ("It calls itself", f"{office.name}, {office.billing_email or 'no e-mail'}"),
+            ("Stripe reads", f"{standing.name}, {standing.email or 'no e-mail'}" if standing else office.opaque_name),
+        ]
+
+    def act(self, form: Any) -> str:
+        """Record it, and go back to the office."""
+        reason = form.cleaned_data["reason"]
+        reject_profile(office_id=self.row.pk, reason=reason, actor=staff_actor(self.request), now=timezone.now())
+        return self.back()

@@ -19,13 +19,13 @@ from audit.admin import audit_trail
 from audit.columns import Column, Shown, coloured, day, text, when
 from audit.read_only import RelatedTable, list_of, may_view, related
 from billing.admin.columns import OFFICE_COLOURS, computed, listed
-from billing.admin.customers import PROFILE_COLUMNS
+from billing.admin.customers import PROFILE_COLUMNS, REJECTION_COLUMNS
 from billing.admin.cycles import CYCLE_COLUMNS
 from billing.admin.due import DueFilter
 from billing.admin.exports import ExportingPage
 from billing.admin.incidents import INCIDENT_COLUMNS
 from billing.admin.invoices import INVOICE_COLUMNS
-from billing.admin.office_actions import ApproveProfile, StopOffice
+from billing.admin.office_actions import ApproveProfile, RejectProfile, StopOffice
 from billing.admin.office_filters import ProfileFilter
 from billing.admin.office_tables import api_keys, running_total, terms_history
 from billing.admin.office_terms_forms import ChangePlan, ChangeStatus, OverridePrice
@@ -75,6 +75,7 @@ _PERMISSIONS = {
     "price": OverridePrice.permission,
     "status": ChangeStatus.permission,
     "profile": ApproveProfile.permission,
+    "reject": RejectProfile.permission,
     "park": StopOffice.permission,
     "unpark": Unpark.permission,
 }
@@ -110,7 +111,7 @@ class OfficePage(ExportingPage):
         listed("patient accounts", "patients_patient", "See the accounts", office__id__exact="pk"),
     ]
 
-    actions_detail = ["statement", "plan", "price", "status", "profile", "park", "unpark"]
+    actions_detail = ["statement", "plan", "price", "status", "profile", "reject", "park", "unpark"]
 
     @action(description="Statement", icon="request_quote", url_path="statement")
     def statement(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -137,6 +138,11 @@ class OfficePage(ExportingPage):
         """Ask under which name and e-mail Stripe may know the office."""
         return ApproveProfile.as_view(page=self)(request, object_id=object_id)
 
+    @action(description="Reject profile", icon="block", url_path="reject")
+    def reject(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Ask why Stripe may not know the office by what it calls itself."""
+        return RejectProfile.as_view(page=self)(request, object_id=object_id)
+
     @action(description="Stop", icon="pause_circle", url_path="park")
     def park(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Ask why the office is stopped."""
@@ -160,7 +166,7 @@ class OfficePage(ExportingPage):
     def get_urls(self) -> list[URLPattern]:
         """Add the statement as a file."""
         view = self.admin_site.admin_view(partial(statement_file, page=self))
-        own = path("<uuid:object_id>/statement.csv", view, name="offices_office_statementfile")
+        own = path("<uuid:object_id>/statement/file", view, name="offices_office_statementfile")
         return [own, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -180,6 +186,7 @@ class OfficePage(ExportingPage):
             yield related("Cycles", CYCLE_COLUMNS, cycles, more=address)
         if may_view(request, OfficeProfile):
             yield related("Approved profiles", PROFILE_COLUMNS, obj.profiles.order_by("-pk"))
+            yield related("Rejected profiles", REJECTION_COLUMNS, obj.profile_rejections.order_by("-pk"))
         yield from _terms(request, obj)
         yield from _troubles(request, obj)
         # Without what names accounts: whoever needs that opens the trail itself, and each look at it is recorded.

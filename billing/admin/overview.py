@@ -108,7 +108,7 @@ def _add_runs(request: HttpRequest, shown: dict[str, Any]) -> None:
         shown["under_way"] += [
             UnderWay("Billing run", of_billing_run(run), reverse("admin:billing_billingrun_change", args=[run.pk]))
             for run in runs
-            if run.status == RunStatus.RUNNING and run.started_at > now - LONGEST_RUN
+            if run.status in {RunStatus.ASKED, RunStatus.RUNNING} and run.started_at > now - LONGEST_RUN
         ]
     if may_view(request, ReconciliationRun):
         compared = list(

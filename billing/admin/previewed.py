@@ -42,11 +42,15 @@ class PreviewedForm(StaffForm):
         except self.expected as error:
             form.add_error(None, str(error))
             return self.render_to_response(self.get_context_data(form=form), status=CONFLICT)
-        if form.cleaned_data["seen"] == _digest(found):
+        if form.cleaned_data["seen"] == digest(found):
             return super().form_valid(form)
+        return self.show(form, found, digest(found))
+
+    def show(self, form: Any, found: Consequences, seen: str) -> HttpResponse:
+        """Show what would come of it, and remember in the form that it was seen."""
         self._shown = found
         form.data = form.data.copy()
-        form.data["seen"] = _digest(found)
+        form.data["seen"] = seen
         return self.render_to_response(self.get_context_data(form=form))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -61,7 +65,7 @@ class PreviewedForm(StaffForm):
     def _look_at_once(self) -> None:
         try:
             self._shown = list(self.consequences(None))
-            self.initial = {**self.initial, "seen": _digest(self._shown)}
+            self.initial = {**self.initial, "seen": digest(self._shown)}
         except self.expected as error:
             self._refusal = str(error)
 
@@ -70,5 +74,6 @@ class PreviewedForm(StaffForm):
         return [("Not possible now", f"{self._refusal}.")] if self._refusal else []
 
 
-def _digest(found: Consequences) -> str:
+def digest(found: Consequences) -> str:
+    """Return what a form remembers of what it showed."""
     return hashlib.sha256("\n".join(f"{name}\t{value}" for name, value in found).encode()).hexdigest()[:32]

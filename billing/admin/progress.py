@@ -1,12 +1,15 @@
-"""How far a run has come: a bar and words, from the row that the run keeps up to date."""
+"""How far a run has come: a bar and words, from the row that the run keeps up to date, looked at again and again."""
 
 from collections.abc import Mapping
 
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from billing.models import BillingRun, ReconciliationPhase, ReconciliationRun, RunStatus
 
 Phase = ReconciliationPhase
+# A page that looks again by itself keeps its session alive, so it stops long before a session would end by itself.
+LOOKS, SECONDS = 100, 3
 # Of each phase of a comparison: its words, and the share of the whole that is behind it when it begins, in percent.
 _PHASES: Mapping[str, tuple[str, int]] = {
     Phase.INVOICES: ("Listing invoices at Stripe", 0),
@@ -44,11 +47,26 @@ def of_comparison(run: ReconciliationRun) -> str:
 
 
 def of_billing_run(run: BillingRun) -> str:
-    """Return the bar of a billing run that is under way; of one that ended nothing."""
+    """Return the bar of a billing run that is under way, or waits for a worker; of one that ended nothing."""
+    if run.status == RunStatus.ASKED:
+        return bar(0, "waits for a worker to begin")
     if run.status != RunStatus.RUNNING:
         return ""
     percent = round(100 * run.offices_done / run.offices_due) if run.offices_due else 0
     return bar(percent, f"{run.offices_done:,} of {run.offices_due:,} offices")
+
+
+def look_again(request: HttpRequest, answer: HttpResponse) -> HttpResponse:
+    """Let the page of a run that is under way be read again by itself, for some minutes."""
+    looks = _looks_left(request)
+    if answer.status_code == 200 and looks:
+        answer["Refresh"] = f"{SECONDS}; url=?looks={looks - 1}"
+    return answer
+
+
+def _looks_left(request: HttpRequest) -> int:
+    asked = request.GET.get("looks", "")
+    return min(int(asked), LOOKS) if asked.isdecimal() and len(asked) < 5 else LOOKS
 
 
 def bar(percent: int, words: str) -> str:

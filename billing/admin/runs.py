@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -16,8 +17,9 @@ from audit.columns import Column, Shown, label, text, when
 from audit.staff_forms import StaffForm, staff_actor
 from billing.admin.columns import RUN_COLOURS, computed, money_text, office
 from billing.admin.pages import BillingPage, Exactly
-from billing.admin.progress import of_billing_run
-from billing.models import BillingRun, ParkedOffice
+from billing.admin.progress import look_again, of_billing_run
+from billing.admin.run_start import StartRun
+from billing.models import BillingRun, ParkedOffice, RunStatus
 from billing.parking import LONGEST_REASON, ReasonMissing
 from billing.unparking import OfficeNotParked, unpark_office
 from offices.locking import OfficeBusy
@@ -61,6 +63,7 @@ class BillingRunPage(BillingPage):
     ordering = ["-started_at", "-pk"]
     finds = Exactly()
     search_help_text = "Run id (exact)"
+    list_before_template = "admin/run_start_link.html"
     details = [
         text("id", title="run"),
         *RUN_COLUMNS,
@@ -68,7 +71,22 @@ class BillingRunPage(BillingPage):
         text("invoices_closed"),
         text("already_done"),
         text("actor"),
+        text("reason", title="started because"),
     ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Look again by itself while the run waits for a worker or is under way, for some minutes."""
+        answer = super().change_view(request, object_id, form_url, extra_context)
+        run = self.get_object(request, object_id)
+        under_way = run is not None and run.status in {RunStatus.ASKED, RunStatus.RUNNING}
+        return look_again(request, answer) if under_way else answer
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page to start one."""
+        start = self.admin_site.admin_view(StartRun.as_view(page=self))
+        return [path("start/", start, name="billing_billingrun_start"), *super().get_urls()]
 
 
 class UnparkForm(forms.Form):

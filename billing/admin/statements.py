@@ -3,7 +3,14 @@
 from collections.abc import Iterable
 from tempfile import TemporaryFile
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotAllowed,
+)
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,6 +20,7 @@ from audit.columns import linked, unbroken
 from audit.read_only import ReadOnlyPage, RelatedTable
 from audit.staff_forms import refusal_page, staff_actor
 from billing.admin.columns import money_text
+from billing.exports.formats import FORMATS
 from billing.statement import HEADERS, OpenInvoice, StatementMonth, open_invoices, statement_of, write_statement
 from offices.models import Office
 
@@ -37,25 +45,30 @@ def statement_page(request: HttpRequest, *, page: ReadOnlyPage, object_id: str) 
         ],
         "related_tables": [_months(months, office.currency), _owed(owed, office.currency)],
         "file": _address(office, "statementfile") if request.user.has_perm(TAKE) and months else "",
+        "formats": [each().get_title() for each in FORMATS],
         "back": _address(office, "change"),
     }
     return render(request, "admin/statement.html", context)
 
 
 def statement_file(request: HttpRequest, *, page: ReadOnlyPage, object_id: str) -> HttpResponseBase:
-    """Hand the months out as CSV. Posted: what is taken along is recorded, and an address is not."""
+    """Hand the months out as CSV or as a spreadsheet. Posted: what is taken along is recorded."""
     if not request.user.has_perm(TAKE):
         return refusal_page(request, page, TAKE)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     office = page.get_object(request, object_id)
+    formats = {each().get_title(): each() for each in FORMATS}
+    asked = formats.get(request.POST.get("format", ""))
     if office is None:
         raise Http404
+    if asked is None:
+        return HttpResponseBadRequest(f"format: choose one of {', '.join(formats)}", content_type="text/plain")
     file, now = TemporaryFile(), timezone.now()  # noqa: SIM115 - closed with the answer
-    write_statement(office, file, actor=staff_actor(request), now=now)
+    write_statement(office, file, file_format=asked, actor=staff_actor(request), now=now)
     file.seek(0)
-    name = f"statement-{office.reference}-{now:%Y-%m-%d}.csv"
-    return FileResponse(file, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
+    name = f"statement-{office.reference}-{now:%Y-%m-%d}.{asked.get_extension()}"
+    return FileResponse(file, as_attachment=True, filename=name, content_type=asked.CONTENT_TYPE)
 
 
 def _address(office: Office, name: str) -> str:

@@ -110,6 +110,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
         _INTERNAL: "id office override_reason approved_by approved_at replaced_at",
         _EPHI: "advice",  # may say that the owner is a patient
     },
+    "billing.ProfileRejection": {_INTERNAL: "id office reason rejected_by rejected_at"},
     "billing.Payment": {
         _SAFE: "stripe_payment_id payment_intent_id charge_id",
         _AGGREGATE: "amount_requested_cents amount_paid_cents",
@@ -189,7 +190,7 @@ _FIELDS: dict[str, dict[DataClass, str]] = {
     "billing.BillingRun": {
         _AGGREGATE: "offices_due offices_done cycles_opened cycles_closed lines_added invoices_closed offices_parked"
         " already_done billed",
-        _INTERNAL: "id as_of actor status started_at finished_at",
+        _INTERNAL: "id as_of actor reason status started_at finished_at",
     },
     "billing.ParkedOffice": {
         _INTERNAL: "id office code incident_id parked_at parked_by park_reason unparked_at unparked_by unpark_reason",

@@ -1,4 +1,4 @@
-"""Approve what Stripe may know of an office: a person decides, the detectors only advise (privacy.md).
+"""Approve or reject what Stripe may know of an office: a person decides, the detectors only advise (privacy.md).
 
 The values are transliterated to printable ASCII first, so that what is approved is what is sent, byte for byte. A
 match with a patient of this office is shown to the approver alone; the decision at send time is equality with the
@@ -15,11 +15,12 @@ from django.db import transaction
 from audit.chain import Fact, record
 from billing.customers import queue_profile
 from billing.minimization.detector import advise
-from billing.models import MessageKind, OfficeProfile, OutboxMessage
+from billing.models import MessageKind, OfficeProfile, OutboxMessage, ProfileRejection
 from billing.stripe_gateway.outbound_values import ApprovedProfile, OutboundValueInvalid
 from offices.audit_stream import office_stream
 from offices.locking import lock_office
 
+LONGEST_REASON = 200  # characters, as the columns keep them
 # Letters that have no decomposition into a base letter and a mark.
 _LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "œ": "oe", "Œ": "OE",
@@ -38,6 +39,10 @@ class ProfileNeedsReason(Exception):
     def __init__(self, codes: tuple[str, ...]) -> None:
         super().__init__("the detectors advise against this profile")
         self.codes = codes
+
+
+class RejectionNeedsReason(ValueError):
+    """A person says in 1 to LONGEST_REASON characters why what an office calls itself may not stand at Stripe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,23 @@ def approve_profile(
     fact = Fact(office_stream(office.reference), "profile.approved", {"against_advice": bool(codes)})
     record(fact, actor=actor, now=now)
     return Approval(profile, codes)
+
+
+@transaction.atomic
+def reject_profile(*, office_id: UUID, reason: str, actor: str, now: datetime) -> ProfileRejection:
+    """Keep on record that what the office calls itself may not reach Stripe; what was approved before stays approved.
+
+    The reason stays on the row: staff's own words do not enter the chain. Raises RejectionNeedsReason, and the office
+    lock's errors.
+    """
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise RejectionNeedsReason(f"say in 1 to {LONGEST_REASON} characters why it is rejected")
+    office = lock_office(office_id)
+    rejection = ProfileRejection.objects.create(
+        office=office, reason=reason.strip(), rejected_by=actor, rejected_at=now
+    )
+    record(Fact(office_stream(office.reference), "profile.rejected"), actor=actor, now=now)
+    return rejection
 
 
 def preview_approval(*, office_id: UUID, name: str, email: str) -> tuple[str, tuple[str, ...]]:

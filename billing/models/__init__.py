@@ -41,7 +41,7 @@ from billing.models.money_back import (
     RefundStatus,
 )
 from billing.models.month_close import MonthClose
-from billing.models.office_profile import OfficeProfile
+from billing.models.office_profile import OfficeProfile, ProfileRejection
 from billing.models.outbox import MessageKind, MessageStatus, OutboundRequest, OutboxMessage, OutboxStep
 from billing.models.payment import Payment, PaymentChannel, PaymentStatus
 from billing.models.reconciliation import (
@@ -112,6 +112,7 @@ __all__ = [
     "PaymentStatus",
     "PlatformApiKey",
     "PlatformKeyOffice",
+    "ProfileRejection",
     "ReconciliationPhase",
     "ReconciliationRun",
     "Refund",

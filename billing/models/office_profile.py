@@ -38,3 +38,21 @@ class OfficeProfile(models.Model):
 
     def __str__(self) -> str:
         return f"profile of {self.office_id}"
+
+
+class ProfileRejection(models.Model):
+    """A person's no to what an office calls itself; the opaque name stays in use. Never changed, never deleted.
+
+    The name and the e-mail themselves are not kept here: they may be just what nobody is to read.
+    """
+
+    office = models.ForeignKey(Office, on_delete=models.PROTECT, related_name="profile_rejections")
+    reason = models.CharField(max_length=200)  # staff's own words, internal
+    rejected_by = models.CharField(max_length=100)
+    rejected_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=~Q(reason=""), name="profile_rejection_has_a_reason")]
+
+    def __str__(self) -> str:
+        return f"rejection of {self.office_id}"

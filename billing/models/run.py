@@ -11,6 +11,7 @@ from offices.models import Office
 class RunStatus(models.TextChoices):
     """How far a run came; one that was killed stays `running` and the next run does the rest."""
 
+    ASKED = "asked"  # by staff; a worker begins it
     RUNNING = "running"
     DONE = "done"
     NEEDS_ATTENTION = "needs_attention"
@@ -22,6 +23,9 @@ class BillingRun(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     as_of = models.DateTimeField()
     actor = models.CharField(max_length=100)
+    # Of a run that staff asked for: why, in their own words.
+    # The database knows the default too: a program of the release before inserts rows without this column.
+    reason = models.CharField(max_length=200, blank=True, default="", db_default="")
     status = models.CharField(max_length=20, choices=RunStatus.choices, default=RunStatus.RUNNING)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -38,8 +42,15 @@ class BillingRun(models.Model):
     billed = models.TextField(default="{}")
 
     class Meta:
+        permissions = [("start_run", "Can start a billing run")]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known")
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="billing_run_status_known"),
+            models.UniqueConstraint(
+                fields=["status"], condition=Q(status=RunStatus.ASKED), name="billing_run_one_asked_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatus.ASKED) | ~Q(reason=""), name="billing_run_asked_for_a_reason"
+            ),
         ]
         indexes = [models.Index(fields=["-started_at"], name="billing_run_by_time")]
 

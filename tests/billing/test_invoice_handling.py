@@ -1,5 +1,6 @@
 """Close and send one invoice now: what the run and the workers would do, and nothing else."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from audit.models import AuditEntry
 from billing.billing_run import run_due
 from billing.invoice_backfill import backfill_invoices
-from billing.invoice_handling import NothingToDo, close_now, send_now
+from billing.invoice_handling import HandlingReason, NothingToDo, close_now, preview_close, send_now
 from billing.models import Invoice, MessageStatus, OutboxMessage
 from billing.parking import LONGEST_REASON, OfficeAlreadyParked, ReasonMissing, stop_office
 from billing.unparking import unpark_office
@@ -19,12 +20,15 @@ pytestmark = pytest.mark.django_db
 STAFF = "staff:jo"
 
 
-def close(invoice, *, now=CLOSED_AT, **options):
-    return close_now(invoice_id=invoice.pk, actor=STAFF, now=now, **options)
+REASON = HandlingReason.MONTH_END
+
+
+def close(invoice, *, now=CLOSED_AT):
+    return close_now(invoice_id=invoice.pk, reason=REASON, actor=STAFF, now=now)
 
 
 def send(invoice, *, now=CLOSED_AT):
-    send_now(invoice_id=invoice.pk, actor=STAFF, now=now)
+    send_now(invoice_id=invoice.pk, reason=REASON, actor=STAFF, now=now)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_a_month_that_is_not_over_is_not_closed(draft):
 
 def test_a_dry_run_says_what_the_close_will_do_and_does_nothing(draft):
     before = AuditEntry.objects.count()
-    would = close(draft, dry_run=True)
+    would = preview_close(invoice_id=draft.pk, actor=STAFF, now=CLOSED_AT)
     assert AuditEntry.objects.count() == before
     assert Invoice.objects.get().closed_at is None
     assert close(draft) == would
@@ -51,6 +55,8 @@ def test_a_close_is_the_runs_own(draft):
     draft.refresh_from_db()
     assert (draft.total_cents, draft.closed_at) == (400, CLOSED_AT)
     assert AuditEntry.objects.get(action="invoice.closed").actor == STAFF
+    asked = AuditEntry.objects.get(action="invoice.close_asked")
+    assert (asked.actor, json.loads(asked.payload)) == (STAFF, {"invoice": str(draft.pk), "reason": "month_end"})
     with pytest.raises(NothingToDo, match="closed already"):
         close(draft)
     assert run_due(as_of=CLOSED_AT, actor=ACTOR, now=CLOSED_AT).tally.counts["invoices_closed"] == 0
@@ -77,7 +83,8 @@ def test_a_message_that_waits_is_tried_at_once():
     waiting.update(next_attempt_at=CLOSED_AT + timedelta(hours=1))
     send(invoice)
     assert set(waiting.values_list("next_attempt_at", flat=True)) == {CLOSED_AT}
-    assert AuditEntry.objects.get(action="outbox.hurried").actor == STAFF
+    entry = AuditEntry.objects.get(action="outbox.hurried")
+    assert (entry.actor, json.loads(entry.payload)["reason"]) == (STAFF, "month_end")
 
 
 def test_what_was_delivered_or_is_under_way_is_not_sent_again():

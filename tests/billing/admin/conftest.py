@@ -28,6 +28,7 @@ from billing.models import (
     OutboxStep,
     ParkedOffice,
     ParkingCode,
+    ProfileRejection,
     StripeCustomerCopy,
     StripeInvoiceCopy,
     StripeMoneyCopy,
@@ -133,6 +134,7 @@ def _rare_rows(office: Office) -> None:
     OfficeProfile.objects.filter(office=office).exists() or OfficeProfile.objects.create(
         office=office, name="Clinic", email="billing@clinic.example", approved_by=ACTOR, approved_at=CLOSED_AT
     )
+    ProfileRejection.objects.create(office=office, reason="a person's name", rejected_by=ACTOR, rejected_at=CLOSED_AT)
     BillingRun.objects.first() or BillingRun.objects.create(as_of=CLOSED_AT, actor=ACTOR, started_at=CLOSED_AT)
     EmergencyOpening.objects.create(
         person="pat", reason=NOTE, opened_at=CLOSED_AT, ends_at=CLOSED_AT + timedelta(hours=1)

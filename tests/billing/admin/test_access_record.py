@@ -69,7 +69,9 @@ def more_addresses(invoice):
                 "patients_patient": Patient.objects.first().pk, "billing_correction": Correction.objects.get().pk,
                 "billing_discrepancy": Discrepancy.objects.get().pk}  # fmt: skip
         lists = name.endswith(("_export", "_stripe", "_balance"))
-        if model in rows and not lists and name != "billing_invoice_ask":
+        if name.endswith("ticked"):
+            yield f"{reverse(f'admin:{name}')}?of={invoice.pk.hex}"
+        elif model in rows and not lists and name != "billing_invoice_ask":
             yield reverse(f"admin:{name}", args=[rows[model]])
 
 

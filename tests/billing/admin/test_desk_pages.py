@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import AuditEntry
-from billing.admin.comparisons import LOOKS
+from billing.admin.progress import LOOKS
 from billing.models import CorrectionKind, Discrepancy, DiscrepancyStatus, Invoice, ReconciliationRun
 from billing.reconciliation.asked import go_on
 from sandbox.stripe_standin import Fault

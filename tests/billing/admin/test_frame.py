@@ -70,3 +70,8 @@ def test_the_addresses_of_the_sidebar_are_resolved_once_for_all_pages(boss):
     for _ in range(2):
         assert boss.get("/admin/").status_code == 200
     assert console._links.cache_info().misses == 1
+
+
+def test_whoever_goes_by_keyboard_may_skip_the_menu(boss):
+    page = boss.get("/admin/billing/invoice/").content.decode()
+    assert page.index('href="#main"') < page.index("/admin/billing/lineitem/") < page.index('id="main"')

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 
 import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.urls import reverse
+from openpyxl import load_workbook
 
 from audit.models import AuditEntry
 from billing.models import Invoice, OfficeProfile, OutboxMessage, ParkedOffice
@@ -141,6 +143,40 @@ def test_against_the_advice_a_profile_needs_a_reason(office, clerk):
     assert "mailbox" not in AuditEntry.objects.get(action="profile.approved").payload
 
 
+def test_a_rejected_profile_stands_in_the_history_with_who_when_and_why(office, clerk):
+    permit("clerk", "view_office", "view_officeprofile", "view_profilerejection", "approve_profile")
+    assert office.name in text(clerk.get(address(office, "reject")))
+    assert clerk.post(address(office, "reject"), {"reason": "  "}).context["form"].errors
+    assert clerk.post(address(office, "reject"), {"reason": "x" * 201}).context["form"].errors
+    page = clerk.post(address(office, "reject"), {"reason": "it is a person's name"}, follow=True)
+    assert "Rejected. It stands in the history" in text(page)
+    (table,) = [each for each in page.context["related_tables"] if each.title == "Rejected profiles"]
+    (row,) = table.rows
+    assert row[1:] == ["staff:clerk", "it is a person&#x27;s name"] or row[1:] == [
+        "staff:clerk",
+        "it is a person's name",
+    ]
+    assert "2026-03-21" in row[0]
+    entry = AuditEntry.objects.get(action="profile.rejected")
+    assert (entry.actor, entry.stream) == ("staff:clerk", f"office:{office.reference}")
+    assert "person" not in entry.payload
+    listed = reverse("admin:offices_office_changelist")
+    found = {name: clerk.get(listed, {"profile": name}).context["cl"].queryset for name in
+             ("rejected", "undecided", "opaque", "approved")}  # fmt: skip
+    assert {name for name, rows in found.items() if office in rows} == {"rejected", "opaque"}
+
+
+def test_a_rejection_takes_no_approval_back(office, clerk):
+    permit("clerk", "view_office", "approve_profile")
+    form = {"name": "Clinic", "email": "billing@clinic.example", "reason": ""}
+    seen, _shown = seen_of(clerk.post(address(office, "profile"), form))
+    clerk.post(address(office, "profile"), form | {"seen": seen})
+    clerk.post(address(office, "reject"), {"reason": "the new name is a person's"})
+    assert OfficeProfile.objects.get(office=office).replaced_at is None
+    listed = clerk.get(reverse("admin:offices_office_changelist"), {"profile": "rejected"})
+    assert office not in listed.context["cl"].queryset
+
+
 def test_offices_without_an_approved_profile_are_found(office, clerk):
     permit("clerk", "view_office")
     listed = reverse("admin:offices_office_changelist")
@@ -173,12 +209,36 @@ def test_a_statement_says_what_the_books_say_and_leaves_as_a_file_on_record(offi
     assert clerk.post(file).status_code == 403
     permit("clerk", *VIEWING, "export_office")
     assert clerk.get(file).status_code == 405
-    taken = b"".join(clerk.post(file).streaming_content).decode("utf-8-sig")
+    assert text(clerk.get(address(office, "statement"))).count('name="format"') == 2
+    taken = b"".join(clerk.post(file, {"format": "csv"}).streaming_content).decode("utf-8-sig")
     assert list(csv.reader(io.StringIO(taken))) == [
         ["month", "opening", "billed", "credited", "paid", "written off", "closing", "currency"],
         ["2026-02", "0.00", "4.00", "0.00", "0.00", "0.00", "4.00", "USD"],
     ]
     assert office.reference in AuditEntry.objects.get(action="statement.exported").payload
+
+
+def test_a_statement_leaves_as_a_spreadsheet_with_the_same_cells_and_no_formula(office, clerk):
+    permit("clerk", *VIEWING, "export_office")
+    answer = clerk.post(address(office, "statementfile"), {"format": "xlsx"})
+    assert answer.headers["Content-Type"] == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    assert answer.headers["Content-Disposition"].endswith('-2026-03-21.xlsx"')
+    rows = list(load_workbook(io.BytesIO(b"".join(answer.streaming_content))).active.iter_rows(values_only=True))
+    assert rows == [
+        ("month", "opening", "billed", "credited", "paid", "written off", "closing", "currency"),
+        ("2026-02", 0, 4, 0, 0, 0, 4, "USD"),
+    ]
+    entry = json.loads(AuditEntry.objects.get(action="statement.exported").payload)
+    assert entry == {"office": office.reference, "format": "xlsx", "rows": 1}
+
+
+@pytest.mark.parametrize("given", [{}, {"format": "exe"}, {"format": ""}])
+def test_a_statement_in_no_format_that_there_is_is_refused_and_says_which_there_are(given, office, clerk):
+    permit("clerk", *VIEWING, "export_office")
+    refused = clerk.post(address(office, "statementfile"), given)
+    assert refused.status_code == 400
+    assert text(refused) == "format: choose one of csv, xlsx"
+    assert not AuditEntry.objects.filter(action="statement.exported").exists()
 
 
 # --- The page ---
@@ -199,12 +259,13 @@ def test_an_invoice_is_closed_from_its_page_after_a_look(office, clerk):
     page = reverse("admin:billing_invoice_change", args=[draft.pk])
     assert close.rstrip("/") not in text(clerk.get(page))  # its month is not over
     assert "its month ends at" in text(clerk.get(close))
-    assert clerk.post(close).status_code == 409
+    assert clerk.post(close, {"reason": "office_asks"}).status_code == 409
     with time_machine.travel(utc("2026-04-20T12:00"), tick=True):
         again = logged_in(User.objects.get(username="clerk"))
         assert close.rstrip("/") in text(again.get(page))
         assert "4.00 USD" in text(again.get(close))
-        done = again.post(close, follow=True)
+        assert again.post(close).context["form"].errors  # it is done for a reason
+        done = again.post(close, {"reason": "office_asks"}, follow=True)
     assert "Closed: 1 invoice, 4.00 USD billed." in text(done)
 
 
@@ -214,7 +275,7 @@ def test_a_message_is_hurried_and_the_invoice_opens_at_stripe(office, clerk):
     OutboxMessage.objects.update(next_attempt_at=utc("2026-03-22"))
     send = reverse("admin:billing_invoice_send", args=[invoice.pk])
     assert "2026-03-22 00:00 UTC" in text(clerk.get(send))
-    assert "It is tried now" in text(clerk.post(send, follow=True))
+    assert "It is tried now" in text(clerk.post(send, {"reason": "fault_mended"}, follow=True))
     assert OutboxMessage.objects.filter(invoice=invoice, next_attempt_at__lt=utc("2026-03-22")).exists()
     stripe = reverse("admin:billing_invoice_stripe", args=[invoice.pk])
     assert clerk.get(stripe).status_code == 404  # it is not there yet

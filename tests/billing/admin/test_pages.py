@@ -137,7 +137,8 @@ def _assert_stays_as_it_is(model, boss):
     assert boss.get(f"{base}add/").status_code == 403
     boss.post(base, {"action": "delete_selected", "_selected_action": [row["pk"] for row in before if "pk" in row]})
     assert _rows(model) == before
-    assert site._registry[model].get_actions(boss.get(base).wsgi_request) == {}
+    page = site._registry[model]
+    assert list(page.get_actions(boss.get(base).wsgi_request)) == list(page.actions or ())  # no "delete selected"
 
 
 def test_a_password_can_be_asked_nothing(boss):

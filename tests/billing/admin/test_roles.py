@@ -52,9 +52,29 @@ def test_every_page_and_every_address_of_the_console_is_in_the_table():
 
 def test_no_page_has_an_action_that_the_table_cannot_name():
     for page in admin.site._registry.values():
-        assert not page.actions
+        leading_to = {f"{page.opts.app_label}_{page.opts.model_name}_{_plain(name)}" for name in page.actions or ()}
+        assert leading_to <= set(ADDRESSES), page
         for kind in ("actions_list", "actions_row", "actions_submit_line"):
             assert not getattr(page, kind, ()), page
+
+
+def _plain(name):
+    """Return the name of the address that an action of a list leads to: `close_ticked` to `…_closeticked`."""
+    return name.replace("_", "")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_list_offers_each_role_the_actions_that_the_table_gives_it(books, role):
+    client = logged_in(member("somebody", role))
+    for model, page in admin.site._registry.items():
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        listed = client.get(list_address(model)) if page.actions else None
+        if listed is None or listed.status_code == REFUSED:
+            continue
+        offered = listed.context["action_form"]
+        offered = [] if offered is None else [value for value, _words in offered.fields["action"].choices if value]
+        allowed = [each for each in page.actions if ADDRESSES[f"{name}_{_plain(each)}"] in permissions_by_role()[role]]
+        assert offered == allowed, role
 
 
 def test_every_permission_in_the_table_is_one_that_a_model_declares():
