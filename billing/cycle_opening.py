@@ -17,7 +17,7 @@ from audit.seal import PayloadValue, instant
 from billing import cycles
 from billing.cycle_origin import backfilled
 from billing.cycles import CycleSpan
-from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceType
+from billing.models import BillingCycle, Invoice, InvoiceOrigin, InvoiceType, MonthClose
 from billing.pricing import PriceTerms, unit_price
 from offices.audit_stream import office_stream
 from offices.models import LIVE_STATUSES, Office, OfficeStatus, OfficeStatusChange
@@ -41,17 +41,20 @@ def open_missing_cycles(
     """Open every cycle that started by `as_of` and has no row yet, with its draft invoice; return the new cycles.
 
     The caller holds the office locks. A cycle in which the office was never live stays out: the one legal gap
-    (decisions.md 6). Raises NoPriceVersion when the plan has no price for a cycle.
+    (decisions.md 6). So does one of a month that two people have signed: nothing dated in it is written any more, and
+    an office that starts or comes back in it is billed from its next cycle on. Raises NoPriceVersion when the plan has
+    no price for a cycle.
     """
     last = _last_cycles(offices)
     behind = [office for office in offices if office.pk not in last or last[office.pk].end_at <= as_of]
     if not behind:  # as a rule, when an account is activated: nothing more need be read
         return []
-    timelines = load_timelines(office.pk for office in behind)
+    timelines, locked = load_timelines(office.pk for office in behind), locked_months()
     missing = [
         (office, span)
         for office in behind
         for span in _missing_spans(office, timelines[office.pk], last.get(office.pk), as_of)
+        if span.key not in locked
     ]
     return open_cycles(missing, timelines, prices or PriceBook(), as_of=as_of, actor=actor, now=now)
 
@@ -101,6 +104,11 @@ def missing_a_cycle(as_of: datetime) -> Q:
         effective_at__lte=OuterRef("asked_from"),
     )
     return ~Exists(reaching_on) & Exists(live.filter(~Exists(ended_before)))
+
+
+def locked_months() -> set[str]:
+    """Return the keys of the months that two people have signed (decisions.md 41)."""
+    return set(MonthClose.objects.filter(locked_at__isnull=False).values_list("key", flat=True))
 
 
 def is_live(office: Office, at: datetime) -> bool:

@@ -14,7 +14,7 @@ from offices.locking import lock_office
 
 
 class NoOpenInvoice(Exception):
-    """The open cycle's invoice was canceled without a replacement: the cycle is waived (decisions.md 5)."""
+    """The present cycle is charged nothing more: its invoice was canceled (decisions.md 5), or its month is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +45,5 @@ def ensure_open_invoice(*, office_id: UUID, actor: str, now: datetime) -> Ensure
     )
     invoice = drafts.defer("internal_note").first()
     if invoice is None:
-        raise NoOpenInvoice("the open cycle's invoice was canceled")
+        raise NoOpenInvoice("the present cycle has no open invoice")
     return EnsuredInvoice(invoice, created=invoice.cycle_id in {cycle.pk for cycle in opened})

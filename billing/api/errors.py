@@ -56,7 +56,7 @@ class Refusal:
 
 REFUSALS: dict[type[Exception], Refusal] = {
     OfficeNotBillable: Refusal("office_not_billable", "The office is canceled or inactive: nothing new is charged."),
-    NoOpenInvoice: Refusal("no_open_invoice", "The invoice of the open cycle was canceled."),
+    NoOpenInvoice: Refusal("no_open_invoice", "The invoice of the present cycle was canceled, or its month is signed."),
     OfficeTrialing: Refusal("office_trialing", "The office is in its trial: nothing is charged yet."),
     OfficeClosed: Refusal("office_closed", "The office is canceled or inactive: it gets no setup fee."),
     SetupFeeAlreadyCharged: Refusal("setup_fee_already_charged", "The office already has a setup fee."),
