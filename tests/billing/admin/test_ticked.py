@@ -201,7 +201,7 @@ def test_a_reason_that_looks_like_a_patient_is_refused_for_that_invoice(failed, 
 # --- What was ticked ---
 def test_nothing_ticked_and_nonsense_are_told(drafts, clerk):
     permit("clerk", "view_invoice", "close_invoice")
-    for given in ("", "nonsense", "00000000000000000000000000000000", "%00,%F0%9F%98%80"):
+    for given in ("", "nonsense", "00000000000000000000000000000000", "%F0%9F%98%80"):
         page = clerk.get(f"{reverse('admin:billing_invoice_closeticked')}?of={given}")
         assert "No invoice is ticked" in page.content.decode()
     listed = clerk.post(list_address(Invoice), {"action": "close_ticked", "_selected_action": "x"}, follow=True)
