@@ -24,6 +24,7 @@ from django.utils import timezone
 from billing.charges import Charge, charge_office
 from billing.models import ChargeReason, EventStatus, MessageStatus, OutboxMessage, OutboxStep, StripeEvent
 from billing.run_chunk import due_offices
+from billing_project.celery import app
 from offices.models import Office
 from tests.billing.scenes import CLOSED_AT, OPENED_AT
 from tests.builders import ACTOR
@@ -145,11 +146,9 @@ class MachineRoom:
         self.ring("run_billing")
 
     def ring(self, task: str) -> None:
-        """Do what beat does at the full hour."""
-        from celery import Celery
-
-        with Celery(broker=self.redis.url) as app:
-            app.send_task(f"billing.tasks.{task}")
+        """Do what beat does at the full hour: by the product's own routes, so that the right queue gets it."""
+        with app.connection_for_write(self.redis.url) as connected:
+            app.send_task(f"billing.tasks.{task}", connection=connected)
 
     # --- What befalls it ---
     def worker_dies(self) -> None:
