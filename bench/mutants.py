@@ -1,6 +1,6 @@
 """Mutants of encoder, guard, client and call sites: how many are blocked or noticed, and which survive.
 
-`bin/bench mutants [NUMBER]` takes all of them, or NUMBER drawn by MUTANT_SEED; `-m full` in the suite does the same.
+`bin/bench mutants [NUMBER]` takes all of them, or NUMBER drawn by DRAW_SEED; `-m full` in the suite does the same.
 """
 
 import os
@@ -14,7 +14,7 @@ from tests.mutants.run import Result, judge_all, summary
 def main() -> None:
     """Judge them, tell of each, and print the score."""
     mutants = catalogue()
-    seed = int(os.environ.get("MUTANT_SEED", "1"))
+    seed = int(os.environ.get("DRAW_SEED", "1"))
     if len(sys.argv) > 1:
         mutants = Random(seed).sample(mutants, int(sys.argv[1]))
     results = judge_all(mutants, jobs=os.cpu_count() or 1, tell=_tell)

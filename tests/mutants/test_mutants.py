@@ -15,12 +15,12 @@ SAMPLE = 30
 EQUIVALENT = {
     "stripe_gateway.policy: metadata[kind] takes any text": "another rule lets only a kind with its own text pass",
 }
-SEED = int(os.environ.get("MUTANT_SEED", Random().randrange(10**6)))
+SEED = int(os.environ["DRAW_SEED"])
 JOBS = int(os.environ.get("MUTANT_JOBS", "2"))
 
 
-# Some mutants change nothing that can be seen; a sample that catches less than this has lost a judge.
-LEAST_SHARE = 0.8
+# Some mutants change nothing that can be seen; a sample of which more survive has lost a judge.
+MOST_SURVIVORS = 6
 
 
 def judged(mutants: list[Mutant]) -> list[Result]:
@@ -43,8 +43,8 @@ def test_no_mutant_of_a_sample_leaks_unseen_and_most_are_caught():
     mutants = [mutant for mutant in catalogue() if not is_equivalent(mutant)]
     survivors = judged(Random(SEED).sample(mutants, SAMPLE))
     names = [each.name for each in survivors]
-    assert [each.name for each in survivors if each.leaked] == [], f"MUTANT_SEED={SEED}"
-    assert len(survivors) <= SAMPLE * (1 - LEAST_SHARE), (f"MUTANT_SEED={SEED}", names)
+    assert [each.name for each in survivors if each.leaked] == [], f"DRAW_SEED={SEED}"
+    assert len(survivors) <= MOST_SURVIVORS, (f"DRAW_SEED={SEED}", names)
 
 
 @pytest.mark.full

@@ -1,6 +1,6 @@
 """Whatever happens at Stripe and on the way from it: after one pass our books are Stripe's, and paid stays paid.
 
-The sample's seeds follow `--hypothesis-seed` and stand in the tests' names; `SIMULATION_SEEDS=7,8 bin/test
+The sample's seeds follow `DRAW_SEED` and stand in the tests' names; `SIMULATION_SEEDS=7,8 bin/test
 tests/billing/simulation` runs those again. `bin/test -m full tests/billing/simulation` runs 1,000.
 """
 
