@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import hypothesis
 import pytest
@@ -29,7 +28,7 @@ hypothesis.settings.register_profile("ci", max_examples=25, deadline=None, print
 hypothesis.settings.register_profile("full", max_examples=2_000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-# What is drawn is the same in each run, so that a red test tells of the change alone. DRAW_SEED=7 draws other cases, and
+# What is drawn is the same in each run, so that a red test tells of the change alone. DRAW_SEED=7 draws other cases,
 # DRAW_SEED=random what nobody has drawn before.
 SEED = "20260601"
 
