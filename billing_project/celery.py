@@ -60,8 +60,8 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute=20),
         "options": {"expires": 3000},
     },
-    # The guarantee behind the doorbell: what waits is found even when every ring was lost. What a dead worker had in hand
-    # is free after its lease of 30 s, and its news come after it: so often, all of it is done within a minute.
+    # The guarantee behind the doorbell: what waits is found even when every ring was lost. What a dead worker had in
+    # hand is free after its lease of 30 s, and its news come after it: so often, all of it is done within a minute.
     "sweep-outbox": {"task": "billing.tasks.deliver_outbox", "schedule": 5.0, "options": {"expires": 5}},
     # An incident waits a minute at most; an answer that takes longer than that must not pile up sweeps.
     "sweep-alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0, "options": {"expires": 60}},
