@@ -49,7 +49,7 @@ def open_missing_cycles(
     behind = [office for office in offices if office.pk not in last or last[office.pk].end_at <= as_of]
     if not behind:  # as a rule, when an account is activated: nothing more need be read
         return []
-    timelines, locked = load_timelines(office.pk for office in behind), locked_months()
+    timelines, locked = load_timelines(office.pk for office in behind), _locked_months()
     missing = [
         (office, span)
         for office in behind
@@ -89,7 +89,8 @@ def missing_a_cycle(as_of: datetime) -> Q:
     """Say, from a query on offices, whether `open_missing_cycles` would open a cycle by `as_of`.
 
     No cycle reaches beyond `as_of`, and the office was live for a moment since the last one ended. A canceled office
-    is so never due for ever. One that has no cycle of its own yet must be live at `as_of` itself.
+    is so never due for ever. One that has no cycle of its own yet must be live at `as_of` itself. Signed months are not
+    looked at: an office that starts or comes back in one counts as due until its next cycle begins.
     """
     reaching_on = BillingCycle.objects.filter(office=OuterRef("pk"), end_at__gt=as_of)
     newest = BillingCycle.objects.filter(office=OuterRef("office")).order_by("-index")
@@ -106,7 +107,7 @@ def missing_a_cycle(as_of: datetime) -> Q:
     return ~Exists(reaching_on) & Exists(live.filter(~Exists(ended_before)))
 
 
-def locked_months() -> set[str]:
+def _locked_months() -> set[str]:
     """Return the keys of the months that two people have signed (decisions.md 41)."""
     return set(MonthClose.objects.filter(locked_at__isnull=False).values_list("key", flat=True))
 

@@ -28,6 +28,8 @@ from billing.models import (
 from patients.models import ActivityPeriod
 
 UNPAID = (InvoiceStatus.SENT, InvoiceStatus.FAILED)
+# What was written off is claimed no more.
+CLAIMED = Q(status__in=UNPAID) & ~Q(status=InvoiceStatus.FAILED, written_off_at__isnull=False)
 
 
 class Age(StrEnum):
@@ -129,8 +131,7 @@ def of_age(invoices: QuerySet[Any], age: Age, now: datetime) -> QuerySet[Any]:
 
 def still_claimed(invoices: QuerySet[Any]) -> QuerySet[Any]:
     """Keep what is still claimed; charged at once, an invoice has no day, and is due since it failed or was sent."""
-    claimed = invoices.filter(status__in=UNPAID).exclude(Q(status=InvoiceStatus.FAILED, written_off_at__isnull=False))
-    since: QuerySet[Any] = claimed.annotate(due_since=Coalesce("due_at", "failed_at", "sent_at"))
+    since: QuerySet[Any] = invoices.filter(CLAIMED).annotate(due_since=Coalesce("due_at", "failed_at", "sent_at"))
     return since
 
 

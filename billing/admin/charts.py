@@ -11,10 +11,8 @@ from audit.read_only import list_of
 from billing.admin.columns import money_text
 from billing.money_overview import MonthFigures
 
-WIDTH, HEIGHT = (
-    900,
-    260,
-)  # of the drawing's own units: as many as it has pixels on a desk, so that words keep their size
+# Of the drawing's own units: as many as it has pixels on a desk, so that words keep their size.
+WIDTH, HEIGHT = 900, 260
 FLOOR, CEILING = 216, 24  # where bars stand, and where the highest one ends
 GAP = 0.2  # of a month's width, on either side of its two bars
 
